@@ -1,0 +1,237 @@
+"""Every failure the proxy knows, as a tree: each class carries its HTTP status, OpenAI type and code.
+
+In: a message for people, plus what the class cannot know (param, retry hint). Out: `body()`, `headers()`.
+Refuses to know who asked and over which transport. The table is conversion.md, "Errors to the client".
+
+A message names the one thing the user can do: many agents show nothing else. It never holds a secret, and never
+model text. `retry_after` is clamped to 1..60 s: the Node SDK sleeps as long as it says.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+
+class ProxyError(Exception):
+    """The root: an internal fault (500) unless a subclass says better."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    default_code: ClassVar[str] = "internal_error"
+    # True or False is said to the SDK in x-should-retry; None leaves it to the status.
+    should_retry: ClassVar[bool | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.param = param
+        self.retry_after = retry_after
+
+    def body(self) -> bytes:
+        """`{"error": {message, type, param, code}}` as JSON: the OpenAI shape."""
+        return msgspec.json.encode({"error": self.fields()})
+
+    def fields(self) -> dict[str, str | None]:
+        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+
+    def headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        if self.should_retry is not None:
+            headers["x-should-retry"] = "true" if self.should_retry else "false"
+        if self.retry_after is not None:
+            seconds = min(max(self.retry_after, 1.0), 60.0)
+            # Whole seconds, rounded up: Codex gives up on a fraction.
+            headers["Retry-After"] = str(-int(-seconds // 1))
+            headers["retry-after-ms"] = str(int(seconds * 1000))
+        return headers
+
+
+# --- the request is at fault ------------------------------------------------------------------------------
+
+
+class InvalidRequest(ProxyError):
+    status = 400
+    type = "invalid_request_error"
+    default_code = "invalid_request"
+
+
+class InvalidJson(InvalidRequest):
+    default_code = "invalid_json"
+
+
+class InvalidValue(InvalidRequest):
+    default_code = "invalid_value"
+
+
+class UnsupportedParameter(InvalidRequest):
+    default_code = "unsupported_parameter"
+
+
+class UpstreamRejected(InvalidRequest):
+    """The service's ValidationException; `code` is its reason in lower case."""
+
+    default_code = "upstream_validation"
+    should_retry = False
+
+
+class ContextLengthExceeded(UpstreamRejected):
+    default_code = "context_length_exceeded"
+
+
+class InvalidApiKey(InvalidRequest):
+    status = 401
+    default_code = "invalid_api_key"
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), "WWW-Authenticate": "Bearer"}
+
+
+class OriginRefused(InvalidRequest):
+    status = 403
+    default_code = "origin_refused"
+
+
+class NotFound(InvalidRequest):
+    status = 404
+    default_code = "not_found"
+
+
+class ModelNotFound(InvalidRequest):
+    status = 404
+    default_code = "model_not_found"
+
+
+class MethodNotAllowed(InvalidRequest):
+    status = 405
+    default_code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allowed: str = "") -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), **({"Allow": self.allowed} if self.allowed else {})}
+
+
+class RequestTimeout(InvalidRequest):
+    status = 408
+    default_code = "request_timeout"
+
+
+class RequestTooLarge(InvalidRequest):
+    status = 413
+    default_code = "request_too_large"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    status = 415
+    default_code = "unsupported_media_type"
+
+
+class HostRefused(InvalidRequest):
+    status = 421
+    default_code = "host_refused"
+
+
+# --- the account is at fault ------------------------------------------------------------------------------
+
+
+class LoginRequired(ProxyError):
+    status = 401
+    type = "authentication_error"
+    default_code = "login_required"
+    should_retry = False
+
+
+class UpstreamAccessDenied(ProxyError):
+    status = 403
+    type = "permission_error"
+    default_code = "upstream_access_denied"
+    should_retry = False
+
+
+class RateLimited(ProxyError):
+    status = 429
+    type = "rate_limit_error"
+    default_code = "rate_limit_exceeded"
+
+
+class InsufficientQuota(ProxyError):
+    status = 429
+    type = "insufficient_quota"
+    default_code = "insufficient_quota"
+    should_retry = False
+
+
+# --- the upstream is at fault -----------------------------------------------------------------------------
+
+
+class UpstreamError(ProxyError):
+    status = 502
+    type = "upstream_error"
+    default_code = "upstream_unavailable"
+
+
+class UpstreamUnavailable(UpstreamError):
+    """No connection, or a 5xx."""
+
+
+class UpstreamTls(UpstreamError):
+    default_code = "upstream_tls"
+
+
+class UpstreamProtocol(UpstreamError):
+    """Bytes that break the wire contract."""
+
+    default_code = "upstream_protocol"
+
+
+class UpstreamTruncated(UpstreamError):
+    """The answer stopped before its end."""
+
+    default_code = "upstream_truncated"
+
+
+class EmptyUpstreamResponse(UpstreamError):
+    default_code = "empty_upstream_response"
+
+
+class UpstreamTimeout(ProxyError):
+    status = 504
+    type = "timeout_error"
+    default_code = "upstream_timeout"
+
+
+# --- the proxy itself -------------------------------------------------------------------------------------
+
+
+class ShuttingDown(ProxyError):
+    status = 503
+    default_code = "shutting_down"
+
+
+class Overloaded(ProxyError):
+    status = 503
+    default_code = "overloaded"
+
+
+class BrokenState(ProxyError):
+    """Files of ours that cannot be read or written; the CLI's exit code 3."""
+
+    default_code = "broken_state"
+
+
+class ConfigError(ProxyError):
+    """A setting that is unknown, malformed or refused; shown at start, never over a transport."""
+
+    default_code = "invalid_config"

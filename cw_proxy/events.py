@@ -1,0 +1,227 @@
+"""What is answered: the events of one exchange, their legal order, and how they add up to a reply.
+
+In: events from a backend's decoder. Out: the order check, and `Collector` for those who want the whole. Refuses to
+know wire formats of either side, clocks and ids.
+
+An exchange is IDLE until Begin, OPEN between blocks, inside a TOOL while one call's input streams, and then DONE or
+FAILED, after which nothing may come. One tool is open at a time: a backend whose calls interleave queues them.
+`Fail` is an ending like `End`: an encoder shows it as an error, never as a clean finish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any, Literal, assert_never
+
+import msgspec
+
+from cw_proxy.errors import ProxyError
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """`conversation_id` is the service's own, when it sends one."""
+
+    conversation_id: str | None = None
+
+
+class Text(msgspec.Struct, frozen=True, gc=False):
+    text: str
+
+
+class Thought(msgspec.Struct, frozen=True):
+    """Reasoning: a piece of its text, or its signature, or an opaque (base64) block."""
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What comes beside the text: `kind` is references, web_links, followup, citation or document_citation."""
+
+    kind: str
+    data: Any
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens, per cent and credits as the service gives them; a later event's numbers overrule an earlier one's."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    context_percent: float | None = None
+    credits: float | None = None
+
+    def updated(self, later: Usage) -> Usage:
+        merged = (
+            old if new is None else new
+            for old, new in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(later), strict=True)
+        )
+        return Usage(*merged)
+
+
+class ToolOpen(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+
+
+class ToolInput(msgspec.Struct, frozen=True):
+    """A fragment of the call's JSON text, cut anywhere."""
+
+    fragment: str
+
+
+class ToolClose(msgspec.Struct, frozen=True):
+    """The call is whole: its fragments, joined, are a JSON object (no fragments: an empty one)."""
+
+
+class End(msgspec.Struct, frozen=True):
+    finish_reason: FinishReason
+
+
+class Fail(msgspec.Struct, frozen=True):
+    error: ProxyError
+
+
+Event = Begin | Text | Thought | Note | Usage | ToolOpen | ToolInput | ToolClose | End | Fail
+
+
+class State(Enum):
+    IDLE = auto()
+    OPEN = auto()
+    TOOL = auto()
+    DONE = auto()
+    FAILED = auto()
+
+
+ORDER: dict[State, dict[type[Event], State]] = {
+    State.IDLE: {Begin: State.OPEN, Fail: State.FAILED},
+    State.OPEN: {
+        Text: State.OPEN,
+        Thought: State.OPEN,
+        Note: State.OPEN,
+        Usage: State.OPEN,
+        ToolOpen: State.TOOL,
+        End: State.DONE,
+        Fail: State.FAILED,
+    },
+    State.TOOL: {
+        ToolInput: State.TOOL,
+        Usage: State.TOOL,
+        ToolClose: State.OPEN,
+        Fail: State.FAILED,
+    },
+    State.DONE: {},
+    State.FAILED: {},
+}
+
+
+class OrderViolation(ProxyError):
+    """A backend's decoder broke the table above: a bug of ours, said as such."""
+
+    default_code = "event_order"
+
+
+class OrderCheck:
+    """Walks ORDER; `feed` raises OrderViolation at the first event that may not come here."""
+
+    __slots__ = ("state",)
+
+    def __init__(self) -> None:
+        self.state = State.IDLE
+
+    @property
+    def ended(self) -> bool:
+        return not ORDER[self.state]
+
+    def feed(self, events: Iterable[Event]) -> None:
+        state = self.state
+        for event in events:
+            following = ORDER[state].get(type(event))
+            if following is None:
+                raise OrderViolation(f"internal error: {type(event).__name__} cannot follow in state {state.name}")
+            state = following
+        self.state = state
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    id: str
+    name: str
+    arguments: str
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer: its events, folded."""
+
+    text: str
+    thoughts: tuple[Thought, ...]
+    tool_calls: tuple[ToolCall, ...]
+    notes: tuple[Note, ...]
+    usage: Usage
+    finish_reason: FinishReason
+
+
+class Collector:
+    """Folds events into a Reply. `reply()` raises the error of a Fail, and is legal only after the end."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._thoughts: list[Thought] = []
+        self._notes: list[Note] = []
+        self._calls: list[ToolCall] = []
+        self._open: ToolOpen | None = None
+        self._input: list[str] = []
+        self._usage = Usage()
+        self._ending: End | Fail | None = None
+
+    def feed(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Text():
+                self._texts.append(event.text)
+            case ToolInput():
+                self._input.append(event.fragment)
+            case ToolOpen():
+                self._open = event
+            case ToolClose():
+                self._close()
+            case Thought():
+                self._thoughts.append(event)
+            case Note():
+                self._notes.append(event)
+            case Usage():
+                self._usage = self._usage.updated(event)
+            case End() | Fail():
+                self._ending = event
+            case Begin():
+                pass
+            case _:
+                assert_never(event)
+
+    def _close(self) -> None:
+        if self._open is not None:
+            arguments = "".join(self._input) or "{}"
+            self._calls.append(ToolCall(self._open.id, self._open.name, arguments))
+        self._open = None
+        self._input.clear()
+
+    def reply(self) -> Reply:
+        if isinstance(self._ending, Fail):
+            raise self._ending.error
+        if self._ending is None:
+            raise OrderViolation("internal error: the events have no end")
+        return Reply(
+            text="".join(self._texts),
+            thoughts=tuple(self._thoughts),
+            tool_calls=tuple(self._calls),
+            notes=tuple(self._notes),
+            usage=self._usage,
+            finish_reason=self._ending.finish_reason,
+        )

@@ -1,0 +1,176 @@
+"""The shapes others plug into: a client protocol on the left, a backend on the right, a sender and tokens beside it.
+
+In and out: values of model.py, events.py and wire/. Refuses to know any implementation. Everything here is pure but
+three awaited seams: `Sender`, `TokenSource` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from cw_proxy.errors import ProxyError
+from cw_proxy.events import Event, Reply
+from cw_proxy.model import Request
+from cw_proxy.secret import Secret
+from cw_proxy.wire.call import HttpCall, HttpReply
+
+# --- left: the client's language --------------------------------------------------------------------------
+
+
+class Http(msgspec.Struct, frozen=True):
+    """Served on this method and path; a streamed answer is server-sent events."""
+
+    method: str
+    path: str
+
+
+class WebSocket(msgspec.Struct, frozen=True):
+    """Served on a WebSocket at this path: every message is a frame for the session."""
+
+    path: str
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """Served on message subjects: one request a frame."""
+
+
+Binding = Http | WebSocket | Subject
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What an answer needs and pure code may not make: epoch seconds, and fresh hex ids."""
+
+    now: int
+    new_id: Callable[[], str]
+
+
+class Encoder(Protocol):
+    def feed(self, events: Sequence[Event]) -> bytes:
+        """The client's bytes for these events; the ending event yields the last ones. Never holds text back."""
+
+
+class Ask(Protocol):
+    """One question, and how its asker wants the answer."""
+
+    @property
+    def request(self) -> Request: ...
+
+    @property
+    def stream(self) -> bool: ...
+
+    def encoder(self, stamp: Stamp) -> Encoder: ...
+
+    def render(self, reply: Reply, stamp: Stamp) -> bytes:
+        """The whole answer as one body."""
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Frames to send at once, without asking a model."""
+
+    frame: bytes
+
+
+class Close(msgspec.Struct, frozen=True):
+    code: int
+    reason: str
+
+
+Action = Ask | Send | Close
+
+
+class Session(Protocol):
+    def receive(self, frame: bytes) -> Sequence[Action]:
+        """What follows from one frame of the client's: over HTTP exactly one Ask. Raises ProxyError."""
+
+
+class ErrorReply(msgspec.Struct, frozen=True):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class ClientProtocol(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def bindings(self) -> Sequence[Binding]: ...
+
+    def session(self) -> Session: ...
+
+    def error(self, error: ProxyError) -> ErrorReply:
+        """The error in this protocol's own shape, for when no byte of an answer has gone out."""
+
+
+# --- right: the upstream's language -----------------------------------------------------------------------
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """What a call upstream is made with. `region` picks the service's host; `profile_arn` only IdC users have."""
+
+    access_token: Secret
+    region: str = "us-east-1"
+    profile_arn: str | None = None
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """A model the service lists. Token limits where it says them."""
+
+    id: str
+    name: str = ""
+    description: str = ""
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    models: tuple[ModelInfo, ...]
+    default: str | None = None
+
+
+class Decoder(Protocol):
+    def feed(self, data: bytes) -> list[Event]:
+        """The events of these bytes. Never raises: what is wrong comes as Fail."""
+
+    def finish(self) -> list[Event]:
+        """The upstream closed: End, or the Fail that a truncated answer is."""
+
+
+class Backend(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def build(self, request: Request, *, model: str | None, conversation_id: str, credential: Credential) -> HttpCall:
+        """The call that asks. `model` is the upstream's own id, None for its default. Raises ProxyError."""
+
+    def decoder(self, headers: Mapping[str, str]) -> Decoder:
+        """Decodes the body of a 200 whose headers (lower-case names) these are."""
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProxyError:
+        """What an answer other than 200 means."""
+
+    def list_models(self, credential: Credential, page: str | None) -> HttpCall: ...
+
+    def parse_models(self, body: bytes) -> tuple[Catalog, str | None]:
+        """One page of models and the token of the next. Raises UpstreamProtocol."""
+
+
+# --- the awaited seams ------------------------------------------------------------------------------------
+
+
+class Sender(Protocol):
+    def __call__(self, call: HttpCall) -> AbstractAsyncContextManager[HttpReply]:
+        """Sends; leaving the context drops what is unread. Raises UpstreamError, UpstreamTimeout; so does `chunks`."""
+
+
+class TokenSource(Protocol):
+    async def credential(self, *, rejected: Secret | None = None) -> Credential:
+        """A credential that is valid as far as can be told.
+
+        `rejected` is an access token the service just refused: a different one is returned if there is or can be
+        one (refreshed once, however many ask), else the same again. Raises LoginRequired.
+        """
