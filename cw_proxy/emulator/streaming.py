@@ -1,0 +1,150 @@
+"""GenerateAssistantResponse and SendMessage: from a request to a played answer.
+
+In: HTTP requests of both wire forms. Out: an event stream or an error, as the script or the agent rules say. Refuses to
+know OIDC: whether a token is good is asked of a function. (upstream.md §1)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from cw_proxy.emulator import frames
+from cw_proxy.emulator.answer import Identity, plan_answer, tail_actions
+from cw_proxy.emulator.checks import check_request
+from cw_proxy.emulator.conversation import Conversation, read_conversation
+from cw_proxy.emulator.decision import Decision, decide
+from cw_proxy.emulator.directives import script_name
+from cw_proxy.emulator.loose import as_object, as_text
+from cw_proxy.emulator.player import Player
+from cw_proxy.emulator.refusal import Refusal
+from cw_proxy.emulator.script import Plan, Write, compile_script
+from cw_proxy.emulator.service import (
+    Form,
+    check_account,
+    check_bearer,
+    content_type_of,
+    read_body,
+    service_headers,
+)
+from cw_proxy.emulator.settings import Settings
+from cw_proxy.emulator.stats import Stats
+
+EVENT_STREAM = "application/vnd.amazon.eventstream"
+PREFIX = "AmazonCodeWhispererStreamingService."
+OPERATIONS = ("GenerateAssistantResponse", "SendMessage")
+REST_PATHS = {"/generateAssistantResponse": "GenerateAssistantResponse", "/SendMessageStreaming": "SendMessage"}
+DEFAULT_MODEL = "claude-sonnet-4.5"
+
+
+class StreamingService:
+    """`scripts` holds the ready-made ones and those that a test registers; `faults` counts fault directives."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stats: Stats,
+        scripts: Mapping[str, list[Any]],
+        accepts_token: Callable[[str], bool],
+    ) -> None:
+        self._settings = settings
+        self._stats = stats
+        self._scripts = scripts
+        self._accepts_token = accepts_token
+        self.faults: dict[str, int] = {}
+        self.closing = False
+
+    async def handle(self, request: web.Request, form: Form) -> web.StreamResponse:
+        """Counts the call, whatever becomes of it."""
+        self._stats.requests += 1
+        self._stats.in_flight += 1
+        self._stats.saw_headers(request.headers)
+        player = Player(request)
+        try:
+            return await self._answer(request, form, player)
+        except Refusal as refusal:
+            self._stats.refused += 1
+            self._stats.last_rejection = refusal.detail or refusal.message
+            response = refusal.response(content_type_of(form))
+            response.headers.update(service_headers())
+            return response
+        except (asyncio.CancelledError, ConnectionError):
+            # Not the client's doing: an end that the script asked for, or the emulator's own.
+            if not player.lost and not self.closing:
+                self._stats.cancelled_by_client += 1
+            raise
+        finally:
+            self._stats.in_flight -= 1
+
+    async def _answer(self, request: web.Request, form: Form, player: Player) -> web.StreamResponse:
+        # The bearer comes first: a service does not read the body of a stranger.
+        check_bearer(request, self._accepts_token)
+        body = await read_body(request)
+        self._stats.last_body = body
+        check_account(body, self._settings)
+        if self._settings.check_requests:
+            check_request(body, self._settings)
+        conversation_id = _conversation_id(body)
+        plan = self._plan(body, conversation_id)
+        if plan.refusal is not None:
+            raise plan.refusal
+        if form == "aws-json" and self._settings.initial_response:
+            first = frames.initial_response_frame({"conversationId": conversation_id})
+            plan.actions.insert(0, Write(first))
+        response = await player.play(plan.actions, _headers(form, conversation_id, plan))
+        self._stats.completed += not player.lost
+        return response
+
+    def _plan(self, body: dict[str, Any], conversation_id: str) -> Plan:
+        conversation = read_conversation(body)
+        name = script_name(conversation.turns) or self._settings.default_script
+        if name is not None:
+            return self._scripted(name, conversation)
+        decision = decide(conversation, self.faults)
+        identity = Identity(conversation_id, str(uuid.uuid4()), _tool_use_ids(), _model_id(body))
+        plan = plan_answer(decision, conversation, self._settings, identity)
+        return self._with_tail(plan, conversation, decision)
+
+    def _scripted(self, name: str, conversation: Conversation) -> Plan:
+        steps = self._scripts.get(name)
+        if steps is None:
+            known = ", ".join(sorted(self._scripts))
+            raise Refusal("ResourceNotFoundException", f"There is no script {name!r}. Known: {known}.")
+        return self._with_tail(compile_script(steps), conversation, Decision())
+
+    def _with_tail(self, plan: Plan, conversation: Conversation, decision: Decision) -> Plan:
+        if plan.complete and plan.refusal is None:
+            plan.actions += tail_actions(conversation, decision, self._settings)
+        return plan
+
+
+def _headers(form: Form, conversation_id: str, plan: Plan) -> dict[str, str]:
+    headers = {**service_headers(), "Content-Type": EVENT_STREAM}
+    if form == "rest":
+        headers["x-amzn-codewhisperer-conversation-id"] = conversation_id
+    return {**headers, **plan.headers}
+
+
+def _conversation_id(body: dict[str, Any]) -> str:
+    return as_text(as_object(body.get("conversationState")).get("conversationId")) or str(uuid.uuid4())
+
+
+def _model_id(body: dict[str, Any]) -> str:
+    current = as_object(as_object(body.get("conversationState")).get("currentMessage"))
+    named = as_text(as_object(current.get("userInputMessage")).get("modelId"))
+    return named if named not in ("", "auto") else DEFAULT_MODEL
+
+
+def _tool_use_ids() -> Iterator[str]:
+    while True:
+        yield f"tooluse_{uuid.uuid4().hex[:22]}"
+
+
+def operation_of(target: str) -> str | None:
+    """The operation that an `X-Amz-Target` names, if it is one of this service."""
+    name = target.removeprefix(PREFIX)
+    return name if target.startswith(PREFIX) and name in OPERATIONS else None
