@@ -88,6 +88,12 @@ class ContextLengthExceeded(UpstreamRejected):
     default_code = "context_length_exceeded"
 
 
+class UpstreamProfileRequired(UpstreamRejected):
+    """The service wants to be told the account's profile."""
+
+    default_code = "profile_required"
+
+
 class InvalidApiKey(InvalidRequest):
     status = 401
     default_code = "invalid_api_key"
@@ -158,6 +164,10 @@ class UpstreamAccessDenied(ProxyError):
     type = "permission_error"
     default_code = "upstream_access_denied"
     should_retry = False
+
+
+class UpstreamTokenRefused(UpstreamAccessDenied):
+    """Denied without a reason: it may be the token, which one refresh would mend."""
 
 
 class RateLimited(ProxyError):

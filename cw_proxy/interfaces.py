@@ -1,7 +1,7 @@
 """The shapes others plug into: a client protocol on the left, a backend on the right, a sender and tokens beside it.
 
 In and out: values of model.py, events.py and wire/. Refuses to know any implementation. Everything here is pure but
-three awaited seams: `Sender`, `TokenSource` and nothing else.
+the two awaited seams, `Sender` and `TokenSource`.
 """
 
 from __future__ import annotations
@@ -158,6 +158,11 @@ class Backend(Protocol):
     def parse_models(self, body: bytes) -> tuple[Catalog, str | None]:
         """One page of models and the token of the next. Raises UpstreamProtocol."""
 
+    def list_profiles(self, credential: Credential) -> Sequence[HttpCall]:
+        """The calls that may name the account's profiles, best first; none for a backend without profiles."""
+
+    def parse_profiles(self, body: bytes) -> list[str]: ...
+
 
 # --- the awaited seams ------------------------------------------------------------------------------------
 
@@ -174,3 +179,6 @@ class TokenSource(Protocol):
         `rejected` is an access token the service just refused: a different one is returned if there is or can be
         one (refreshed once, however many ask), else the same again. Raises LoginRequired.
         """
+
+    async def remember_profile(self, arn: str) -> None:
+        """Later credentials carry this profile."""

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from cw_proxy import __version__, errors
-from cw_proxy.cli import emulator, login
+from cw_proxy.cli import emulator, login, serve
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_BROKEN_STATE, EXIT_LOGIN, EXIT_UPSTREAM = 1, 2, 3, 4, 5
 
@@ -20,6 +20,7 @@ def cli() -> None:
 
 
 COMMANDS = (
+    serve.serve,
     login.login,
     login.logout,
     login.status,

@@ -1,0 +1,137 @@
+"""The composition root: the only place that knows all parts. From a Config to something that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
+from cw_proxy.backends.codewhisperer import CodeWhisperer
+from cw_proxy.backends.codewhisperer.hosts import Hosts, region_of
+from cw_proxy.config import Config, is_loopback
+from cw_proxy.conversations import Conversations
+from cw_proxy.errors import ConfigError
+from cw_proxy.exchange import Exchange
+from cw_proxy.guard import Guard
+from cw_proxy.interfaces import TokenSource
+from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, Timing
+from cw_proxy.transports.http_out import HttpSender, SenderSettings
+
+
+class Core:
+    """The exchange and what it holds open: enough to ask a model without serving anyone."""
+
+    def __init__(self, config: Config, home: Path) -> None:
+        self.config = config
+        self.sender = HttpSender(_sender_settings(config))
+        self.tokens = token_source(config, home)
+        self.exchange = Exchange(
+            backend=_backend(config),
+            send=self.sender,
+            tokens=self.tokens,
+            conversations=Conversations(),
+            aliases=config.aliases,
+        )
+
+    async def __aenter__(self) -> Core:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.sender.close()
+
+
+class App:
+    """The server. `start`, then `drain` and `stop`; all on one event loop."""
+
+    def __init__(self, config: Config, home: Path) -> None:
+        _check_exposure(config)
+        self._config = config
+        self.core = Core(config, home)
+        guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
+        self.endpoints = Endpoints(exchange=self.core.exchange, guard=guard, bounds=_bounds(config))
+        self._server = HttpServer(routes=self.endpoints.routes(), guard=guard)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    async def start(self) -> None:
+        """Raises ConfigError when the address cannot be had."""
+        _raise_descriptor_limit()
+        try:
+            await self._server.start(self._config.host, self._config.port)
+        except OSError as fault:
+            reason = os.strerror(fault.errno) if fault.errno else str(fault)
+            raise ConfigError(f"Cannot listen on {self._config.host}:{self._config.port}: {reason}.") from None
+
+    async def drain(self) -> bool:
+        """No new questions; waits for the open ones. False when the time limit came first."""
+        self.endpoints.draining = True
+        try:
+            async with asyncio.timeout(self._config.drain_timeout):
+                await self.endpoints.idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        await self._server.stop()
+        await self.core.sender.close()
+
+
+def token_source(config: Config, home: Path) -> TokenSource:
+    region = config.region or DEFAULT_REGION
+    if config.access_token is not None:
+        return StaticTokenSource(config.access_token, region, config.profile_arn)
+    # Here, not above: a process with a ready token needs neither the store nor SSO OIDC.
+    from cw_proxy.auth.oidc_boto import BotoOidc
+    from cw_proxy.auth.store import Store
+
+    return TokenManager(Store(home), lambda region: BotoOidc(region, endpoint_url=config.oidc_url), region=region)
+
+
+def _backend(config: Config) -> CodeWhisperer:
+    region = config.region or (region_of(config.profile_arn) if config.profile_arn else None)
+    hosts = Hosts(_base(config.streaming_url), _base(config.runtime_url), region)
+    return CodeWhisperer(
+        hosts=hosts,
+        origin=config.origin,
+        max_body=config.max_payload_bytes,
+        opt_out=config.opt_out,
+        profile_arn=config.profile_arn,
+    )
+
+
+def _base(url: str | None) -> str | None:
+    return url.rstrip("/") if url else None
+
+
+def _sender_settings(config: Config, environment: Mapping[str, str] = os.environ) -> SenderSettings:
+    overridden = config.streaming_url is not None
+    proxy = config.upstream_proxy or (None if overridden else environment.get("HTTPS_PROXY"))
+    return SenderSettings(config.max_connections, config.connect_timeout, config.stall_timeout, proxy)
+
+
+def _bounds(config: Config) -> Bounds:
+    timing = Timing(ping=config.ping_interval, write=config.write_timeout)
+    return Bounds(config.max_body_bytes, config.read_timeout, config.max_streams, timing)
+
+
+def _check_exposure(config: Config) -> None:
+    """A server that anyone on the network can reach would lend them the login."""
+    if not is_loopback(config.host) and not config.api_keys:
+        raise ConfigError(
+            f"Listening on {config.host} would let anyone on the network use your login. "
+            "Demand a client key: --api-key KEY, or CW_PROXY_API_KEYS."
+        )
+
+
+def _raise_descriptor_limit() -> None:
+    """Two descriptors a stream: the usual soft limit of 1024 would end at some 500 streams."""
+    with suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

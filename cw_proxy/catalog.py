@@ -1,0 +1,66 @@
+"""The models there are: from the name a client uses to the id the service knows (conversion.md, "Parameters", model).
+
+In: the service's list, aliases, a name. Out: an id, None for the service's default, or ModelNotFound with near names.
+Refuses to know how the list was fetched and how old it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from cw_proxy.errors import ModelNotFound
+from cw_proxy.interfaces import Catalog
+
+# Answered by whatever the service takes by default.
+DEFAULT_NAMES = ("codewhisperer", "auto")
+# Names that tools insist on. An alias to "auto" is the service's default.
+BUILT_IN_ALIASES: Mapping[str, str] = {
+    "gpt-4": "auto",
+    "gpt-4o": "auto",
+    "gpt-4o-mini": "auto",
+    "gpt-4.1": "auto",
+    "gpt-5": "auto",
+    "gpt-3.5-turbo": "auto",
+}
+
+_DATE = re.compile(r"-20\d{6}(?:-v\d+(?:-\d+)*)?$|-latest$")
+
+
+def needs_catalog(name: str, aliases: Mapping[str, str]) -> bool:
+    """Whether the name can only be resolved with the service's list at hand."""
+    return _aliased(name, aliases).lower() not in DEFAULT_NAMES
+
+
+def resolve(name: str, aliases: Mapping[str, str], catalog: Catalog) -> str | None:
+    """The service's id for a client's name; None is its default. Raises ModelNotFound."""
+    wanted = _aliased(name, aliases)
+    if wanted.lower() in DEFAULT_NAMES:
+        return None
+    listed = {_plain(model.id): model.id for model in catalog.models}
+    found = listed.get(_plain(wanted))
+    if found is None:
+        raise ModelNotFound(_unknown(name, list(listed.values())), param="model")
+    return found
+
+
+def names(aliases: Mapping[str, str], catalog: Catalog) -> list[str]:
+    """What GET /v1/models lists: the default's name, the service's ids, the configured aliases."""
+    ids = [DEFAULT_NAMES[0], *(model.id for model in catalog.models), *aliases]
+    return list(dict.fromkeys(ids))
+
+
+def _aliased(name: str, aliases: Mapping[str, str]) -> str:
+    return aliases.get(name) or BUILT_IN_ALIASES.get(name) or name
+
+
+def _plain(name: str) -> str:
+    """claude-sonnet-4-5-20250929, CLAUDE_SONNET_4_5_20250929_V1_0 and claude-sonnet-4.5 are one model."""
+    return _DATE.sub("", name.lower().replace("_", "-").replace(".", "-"))
+
+
+def _unknown(name: str, listed: list[str]) -> str:
+    near = get_close_matches(name, [*listed, *DEFAULT_NAMES], n=3, cutoff=0.4)
+    choices = near or [*DEFAULT_NAMES[:1], *listed]
+    return f"The model {name[:100]!r} does not exist or you have no access to it. Available: {', '.join(choices[:8])}."

@@ -1,0 +1,59 @@
+"""`cw-proxy serve`: the server, until SIGTERM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cw_proxy.cli import settings
+
+if TYPE_CHECKING:
+    from cw_proxy.app import App
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 picks a free one.  [default: 3000]")
+@click.option("--api-key", "api_keys", multiple=True, metavar="KEY", help="Demand this client key (repeatable).")
+@click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME", help="Another name of this server.")
+@click.option("--cors-origin", "cors_origins", multiple=True, metavar="ORIGIN", help="Let pages of this origin call.")
+@click.option("--debug", is_flag=True, default=None, help="Log more. Never tokens, keys or what is said.")
+@settings.config_option
+def serve(config_file: Path | None, **flags: object) -> None:
+    """Serve the OpenAI API on this machine.
+
+    The first line on stdout is the address. SIGTERM or Ctrl-C lets open streams finish; a second one does not.
+    """
+    from cw_proxy.app import App
+    from cw_proxy.config import home
+
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in flags.items()}
+    config = settings.load(config_file, **{name: value for name, value in given.items() if value != []})
+    settings.set_up_logging(config.debug)
+
+    async def main() -> None:
+        app = App(config, home())
+        await app.start()
+        click.echo(app.url)
+        await until_signalled(app)
+
+    settings.run(main())
+
+
+async def until_signalled(app: App) -> None:
+    """Serves until the first signal, drains until the second."""
+    import asyncio
+    import signal
+
+    signals: asyncio.Queue[None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, None)
+    await signals.get()
+    draining, again = asyncio.ensure_future(app.drain()), asyncio.ensure_future(signals.get())
+    await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (draining, again):
+        task.cancel()
+    await app.stop()

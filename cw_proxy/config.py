@@ -1,0 +1,230 @@
+"""Settings: defaults < TOML file < environment < command line, joined into one frozen Config.
+
+In: the file's text, the environment, the flags given. Out: a Config, or ConfigError naming the setting, where it
+came from and, for a name that does not exist, the nearest one that does. Refuses to know what settings do.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from cw_proxy.errors import ConfigError
+from cw_proxy.secret import Secret
+
+ENVIRONMENT_PREFIX = "CW_PROXY_"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(gt=0)]
+
+
+def _setting(default: Any, doc: str, env: str | None = None) -> Any:
+    """A field with its documentation; `env` where the variable is not CW_PROXY_ + the name in capitals."""
+    _DOCS.append((doc, env))
+    if isinstance(default, (list, dict)):
+        return msgspec.field(default_factory=default.copy)
+    return msgspec.field(default=default)
+
+
+_DOCS: list[tuple[str, str | None]] = []
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every setting, in the order of the reference (docs/reference.md, generated from here)."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on. Anything but loopback needs a client key.")
+    port: Port = _setting(3000, "Port to listen on; 0 picks a free one.", env="PORT")
+    api_keys: list[Secret] = _setting([], "Client keys to demand; none means that any key is accepted.")
+    allowed_hosts: list[str] = _setting([], "Host names, beside loopback, that requests may be addressed to.")
+    cors_origins: list[str] = _setting([], "Origins whose pages may call the server; `*` allows all.")
+    max_body_bytes: Count = _setting(20 * 1024 * 1024, "Largest request body.")
+    max_streams: Count = _setting(1000, "Requests answered at the same time; more get 503 `overloaded`.")
+    read_timeout: Seconds = _setting(60.0, "Seconds a client may take to send a request's body.")
+    write_timeout: Seconds = _setting(60.0, "Seconds a client may take to accept a piece of an answer.")
+    drain_timeout: Seconds = _setting(30.0, "Seconds that open streams get to finish after SIGTERM.")
+    ping_interval: Seconds = _setting(10.0, "Seconds of silence after which a stream gets a keep-alive comment.")
+    region: str | None = _setting(None, "AWS region of the service; by default the profile's, else us-east-1.")
+    profile_arn: str | None = _setting(None, "Profile to use; by default found out when the service asks for it.")
+    origin: str = _setting("CLI", "Value of the service's Origin enum that calls are labelled with.")
+    opt_out: bool = _setting(True, "Tell the service not to use your content for its improvement.")
+    streaming_url: str | None = _setting(None, "Base URL of the streaming service, instead of AWS's.")
+    runtime_url: str | None = _setting(None, "Base URL of the runtime service (models, profiles).")
+    oidc_url: str | None = _setting(None, "Base URL of SSO OIDC.")
+    access_token: Secret | None = _setting(None, "A ready bearer token: no login is used, nothing is written to disk.")
+    upstream_proxy: str | None = _setting(None, "HTTP proxy for calls to the service; else HTTPS_PROXY is used.")
+    max_connections: Count = _setting(1000, "Open connections to the service.")
+    connect_timeout: Seconds = _setting(10.0, "Seconds to connect to the service.")
+    stall_timeout: Seconds = _setting(300.0, "Seconds the service may stay silent before or within an answer.")
+    max_payload_bytes: Count = _setting(600_000, "Largest body sent to the service; more is an error, never cut.")
+    store: str = _setting("files", "Where the login is kept: `files` (0600) or `keyring`.")
+    debug: bool = _setting(False, "Log more. Never tokens, keys or what is said.")
+    aliases: dict[str, str] = _setting({}, "Names of models: `[aliases]` table, name = id the service lists.")
+
+
+class SettingDoc(msgspec.Struct, frozen=True):
+    name: str
+    variable: str
+    default: Any
+    doc: str
+
+
+def documentation() -> list[SettingDoc]:
+    """Every setting for the reference; a setting without documentation cannot be declared."""
+    fields = msgspec.structs.fields(Config)
+    blank = Config()
+    return [
+        SettingDoc(field.name, env or ENVIRONMENT_PREFIX + field.name.upper(), getattr(blank, field.name), doc)
+        for field, (doc, env) in zip(fields, _DOCS, strict=True)
+    ]
+
+
+def home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of tokens and settings: CW_PROXY_HOME, else ~/.codewhisperer-proxy."""
+    given = environment.get("CW_PROXY_HOME")
+    return Path(given).expanduser() if given else Path.home() / ".codewhisperer-proxy"
+
+
+def config_path(environment: Mapping[str, str] = os.environ) -> Path:
+    given = environment.get("CW_PROXY_CONFIG")
+    return Path(given).expanduser() if given else home(environment) / "config.toml"
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    path: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Config:
+    """Reads and joins all sources. Flags that are None were not given. Raises ConfigError."""
+    file = path or config_path(environment)
+    settings = _checked(_from_file(file, required=path is not None), f"in {file}")
+    settings |= _checked(_from_environment(environment), "in the environment")
+    settings |= _checked(
+        {name: value for name, value in (flags or {}).items() if value is not None}, "on the command line"
+    )
+    config = _converted(settings)
+    _check_urls(config)
+    return config
+
+
+def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"There is no settings file {path}.") from None
+        return {}
+    except OSError as fault:
+        raise ConfigError(f"The settings file {path} cannot be read: {fault.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"The settings file {path} is not valid TOML: {fault}.") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """CW_PROXY_NAME for every setting, and PORT. Variables of other CW_PROXY_ names are mistakes."""
+    known = {doc.variable: doc.name for doc in documentation()}
+    known[ENVIRONMENT_PREFIX + "PORT"] = "port"
+    others = {"CW_PROXY_HOME", "CW_PROXY_CONFIG"}
+    found: dict[str, Any] = {}
+    for variable in sorted(environment, reverse=True):
+        if variable in known:
+            found[known[variable]] = _typed(known[variable], environment[variable])
+        elif variable.startswith(ENVIRONMENT_PREFIX) and variable not in others:
+            raise ConfigError(f"{variable} is not a setting.{_nearest(variable, [*known, *others])}")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _typed(name: str, text: str) -> Any:
+    """A variable's text as the setting's type; an empty text is as good as none."""
+    if not text:
+        return None
+    default = getattr(Config(), name)
+    if isinstance(default, bool):
+        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower(), text)
+    if isinstance(default, (int, float)):
+        try:
+            return type(default)(text)
+        except ValueError:
+            return text
+    if isinstance(default, list):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if isinstance(default, dict):
+        return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+    return text
+
+
+def _checked(settings: dict[str, Any], where: str) -> dict[str, Any]:
+    known = [field.name for field in msgspec.structs.fields(Config)]
+    for name in settings:
+        if name not in known:
+            raise ConfigError(f"{name!r} {where} is not a setting.{_nearest(name, known)}")
+    try:
+        _converted(settings)
+    except msgspec.ValidationError as fault:
+        # The message tells types and the setting's name, never the value: it may be a key.
+        raise ConfigError(f"A setting {where} is wrong: {fault}.") from None
+    return settings
+
+
+def _converted(settings: dict[str, Any]) -> Config:
+    return msgspec.convert(settings, Config, dec_hook=_secret)
+
+
+def _secret(type_: type, value: object) -> Secret:
+    if not isinstance(value, str):
+        raise TypeError("Expected a string")
+    return Secret(value)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _check_urls(config: Config) -> None:
+    for name in ("streaming_url", "runtime_url", "oidc_url"):
+        url = getattr(config, name)
+        if url is not None:
+            check_url(name, url)
+    if config.store not in ("files", "keyring"):
+        raise ConfigError("'store' is either files or keyring.")
+
+
+def check_url(name: str, url: str) -> None:
+    """A bearer token goes there: https, or plain http to this machine only. Raises ConfigError."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigError(f"{name!r} is not a URL.") from None
+    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+        raise ConfigError(f"{name!r} must be http(s)://HOST[:PORT][/PATH].")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigError(f"{name!r} must be https: plain http is for loopback only.")
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """The settings for people: what is secret is only said to be there."""
+    settings = msgspec.structs.asdict(config)
+    settings["api_keys"] = ["***"] * len(config.api_keys)
+    settings["access_token"] = "***" if config.access_token else None
+    return settings

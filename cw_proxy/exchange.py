@@ -1,0 +1,221 @@
+"""One request, from ask to last event: model, conversation, token, the call, retries, the order of events.
+
+In: a Request and its owner. Out: batches of events, one for each network read. Refuses to know sockets and client
+protocols: it awaits only a Sender and a TokenSource.
+
+A failure before the first event is raised, so that it can carry a real status; after it, it comes as Fail. Inside,
+a call is tried again only before its first event: at most twice more when the service or the way to it failed, once
+for an empty answer, once with a fresh token, never for quotas and rate limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+
+import msgspec
+
+from cw_proxy import catalog as catalogs
+from cw_proxy import errors
+from cw_proxy.conversations import Conversations, thread_of
+from cw_proxy.events import Begin, Event, Fail, OrderCheck
+from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ModelInfo, Sender, TokenSource
+from cw_proxy.model import Request
+from cw_proxy.stop import StopFilter
+from cw_proxy.wire.call import HttpCall, HttpReply
+
+RETRIES = 2
+_FIRST_DELAY = 0.2  # seconds; doubled each time, then jittered over its whole width
+_CATALOG_AGE = 300.0  # seconds a list of models is used before it is asked for again
+_MAX_ERROR_BODY = 64 * 1024
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """Who asks: the digest of the key, and the headers (lower-case names) that may name the thread."""
+
+    owner: bytes
+    headers: Mapping[str, str]
+
+
+class Exchange:
+    """Joins what a request needs. One instance serves the whole process."""
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        send: Sender,
+        tokens: TokenSource,
+        conversations: Conversations,
+        aliases: Mapping[str, str],
+        now: Callable[[], float] = time.monotonic,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._backend = backend
+        self._send = send
+        self._tokens = tokens
+        self._conversations = conversations
+        self._aliases = aliases
+        self._now = now
+        self._new_id = new_id
+        self._catalog: tuple[Catalog, float] | None = None
+        self._catalog_lock = asyncio.Lock()
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        return self._aliases
+
+    async def run(self, request: Request, asker: Asker) -> AsyncGenerator[list[Event], None]:
+        """Batches of events in legal order. Raises ProxyError only before the first."""
+        model = await self._model(request.model)
+        thread = thread_of(request, asker.headers)
+        conversation_id = self._conversations.id_for(asker.owner, thread, now=self._now(), new_id=self._new_id)
+
+        def build(credential: Credential) -> HttpCall:
+            return self._backend.build(request, model=model, conversation_id=conversation_id, credential=credential)
+
+        stop = StopFilter(request.stop) if request.stop else None
+        order = OrderCheck()
+        async with aclosing(self._attempts(build)) as attempts:
+            async for events in attempts:
+                if stop is not None:
+                    events = stop.feed(events)
+                order.feed(events)
+                if events and isinstance(events[0], Begin) and events[0].conversation_id:
+                    self._conversations.adopt(asker.owner, thread, events[0].conversation_id, now=self._now())
+                if events:
+                    yield events
+                if stop is not None and stop.hit:
+                    return
+
+    async def catalog(self) -> Catalog:
+        """The service's models; a list that is a few minutes old is good enough, an older one if none is to be had."""
+        async with self._catalog_lock:
+            if self._catalog is None or self._now() - self._catalog[1] > _CATALOG_AGE:
+                try:
+                    self._catalog = (await self._fetch_catalog(), self._now())
+                except errors.UpstreamError:
+                    if self._catalog is None:
+                        raise
+            return self._catalog[0]
+
+    async def _model(self, name: str) -> str | None:
+        if not catalogs.needs_catalog(name, self._aliases):
+            return None
+        return catalogs.resolve(name, self._aliases, await self.catalog())
+
+    async def _fetch_catalog(self) -> Catalog:
+        models: list[ModelInfo] = []
+        default: str | None = None
+        page: str | None = None
+        while True:
+            catalog, page = self._backend.parse_models(await self._fetch_page(page))
+            models += catalog.models
+            default = catalog.default or default
+            if page is None:
+                return Catalog(tuple(models), default)
+
+    async def _fetch_page(self, page: str | None) -> bytes:
+        async with self._opened(lambda credential: self._backend.list_models(credential, page)) as reply:
+            return b"".join([chunk async for chunk in reply.chunks])
+
+    # --- one call, and its repeats ---
+
+    async def _attempts(self, build: Callable[[Credential], HttpCall]) -> AsyncGenerator[list[Event], None]:
+        for attempt in range(RETRIES + 1):
+            begun = False
+            try:
+                async with aclosing(self._stream(build)) as batches:
+                    async for events in batches:
+                        begun = True
+                        yield events
+                return
+            except errors.EmptyUpstreamResponse:
+                if begun or attempt >= 1:
+                    raise
+            except errors.UpstreamUnavailable:
+                if begun or attempt >= RETRIES:
+                    raise
+            await asyncio.sleep(random.uniform(0, _FIRST_DELAY * 2**attempt))  # noqa: S311  jitter, not a secret
+
+    async def _stream(self, build: Callable[[Credential], HttpCall]) -> AsyncGenerator[list[Event], None]:
+        """One attempt. A Fail is raised while nothing but Begin came before it, so Begin waits for what follows."""
+        async with self._opened(build) as reply:
+            waiting: list[Event] | None = []
+            async for events in _decoded(reply, self._backend.decoder(reply.headers)):
+                if waiting is not None:
+                    waiting += events
+                    following = next((event for event in waiting if not isinstance(event, Begin)), None)
+                    if following is None:
+                        continue
+                    if isinstance(following, Fail):
+                        raise following.error
+                    events, waiting = waiting, None
+                yield events
+
+    @asynccontextmanager
+    async def _opened(self, build: Callable[[Credential], HttpCall]) -> AsyncIterator[HttpReply]:
+        """A 200's reply. A refused token is replaced once, a missing profile is found once."""
+        credential = await self._tokens.credential()
+        mended: set[type[errors.ProxyError]] = set()
+        while True:
+            async with self._send(build(credential)) as reply:
+                if reply.status == 200:
+                    yield reply
+                    return
+                error = self._backend.failure(reply.status, reply.headers, await _small(reply))
+            better = None if type(error) in mended else await self._better(credential, error)
+            if better is None:
+                raise error
+            mended.add(type(error))
+            credential = better
+
+    async def _better(self, credential: Credential, error: errors.ProxyError) -> Credential | None:
+        """A credential with which the failed call may succeed."""
+        match error:
+            case errors.UpstreamTokenRefused():
+                fresh = await self._tokens.credential(rejected=credential.access_token)
+                return None if fresh.access_token == credential.access_token else fresh
+            case errors.UpstreamProfileRequired() if credential.profile_arn is None:
+                return await self._with_profile(credential)
+            case _:
+                return None
+
+    async def _with_profile(self, credential: Credential) -> Credential | None:
+        """The account's first profile, over the regions that may know it; remembered for later calls."""
+        for call in self._backend.list_profiles(credential):
+            async with self._send(call) as reply:
+                body = await _small(reply)
+                found = self._backend.parse_profiles(body) if reply.status == 200 else []
+            if found:
+                await self._tokens.remember_profile(found[0])
+                return msgspec.structs.replace(credential, profile_arn=found[0])
+        return None
+
+
+async def _decoded(reply: HttpReply, decoder: Decoder) -> AsyncIterator[list[Event]]:
+    """The events of each network read; what breaks the connection ends them as Fail."""
+    try:
+        async for chunk in reply.chunks:
+            if events := decoder.feed(chunk):
+                yield events
+                if isinstance(events[-1], Fail):
+                    return
+    except errors.ProxyError as error:
+        yield [Fail(error)]
+        return
+    if events := decoder.finish():
+        yield events
+
+
+async def _small(reply: HttpReply) -> bytes:
+    body = bytearray()
+    async for chunk in reply.chunks:
+        body += chunk
+        if len(body) > _MAX_ERROR_BODY:
+            break
+    return bytes(body)

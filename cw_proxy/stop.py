@@ -1,0 +1,59 @@
+"""Stop sequences, for services that know none: the text ends before the first one, wherever deltas are cut.
+
+In: events. Out: events; after the hit an End, and `hit` says that the upstream may be dropped. Refuses to know
+protocols. Only what may be the beginning of a sequence is held back, and only until that is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cw_proxy.events import End, Event, Text, Usage
+
+
+class StopFilter:
+    """One exchange's filter; `sequences` are not empty texts."""
+
+    def __init__(self, sequences: Sequence[str]) -> None:
+        self._sequences = tuple(sequences)
+        self._held = ""
+        self.hit = False
+
+    def feed(self, events: Sequence[Event]) -> list[Event]:
+        passed: list[Event] = []
+        for event in events:
+            if self.hit:
+                break
+            if isinstance(event, Text):
+                self._text(event.text, passed)
+                continue
+            # Numbers may come between two halves of a sequence; anything else ends the text it could be part of.
+            if self._held and not isinstance(event, Usage):
+                passed.append(Text(self._held))
+                self._held = ""
+            passed.append(event)
+        return passed
+
+    def _text(self, text: str, passed: list[Event]) -> None:
+        text = self._held + text
+        found = [at for sequence in self._sequences if (at := text.find(sequence)) >= 0]
+        if found:
+            self.hit, self._held = True, ""
+            text = text[: min(found)]
+        else:
+            keep = self._possible_prefix(text)
+            self._held = text[len(text) - keep :]
+            text = text[: len(text) - keep]
+        if text:
+            passed.append(Text(text))
+        if self.hit:
+            passed.append(End("stop"))
+
+    def _possible_prefix(self, text: str) -> int:
+        """Length of the longest end of `text` that begins a sequence."""
+        longest = max(map(len, self._sequences)) - 1
+        for length in range(min(longest, len(text)), 0, -1):
+            end = text[len(text) - length :]
+            if any(sequence.startswith(end) for sequence in self._sequences):
+                return length
+        return 0

@@ -1,0 +1,1 @@
+"""The sockets: the only place where bytes are read and written."""

@@ -1,0 +1,169 @@
+"""The endpoints: each protocol's, the models, health. Here a request meets the exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from cw_proxy import catalog
+from cw_proxy.errors import Overloaded, ProxyError, RequestTimeout, RequestTooLarge, ShuttingDown
+from cw_proxy.events import Collector
+from cw_proxy.exchange import Asker, Exchange
+from cw_proxy.guard import Guard, check_json
+from cw_proxy.interfaces import Ask, ClientProtocol, Close, Http, Send, Stamp
+from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.transports.http_in.routes import Routes
+from cw_proxy.transports.http_in.stream import Timing, stream_answer
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Bytes, seconds and counts; config.py says what each bounds."""
+
+    body_bytes: int
+    read_timeout: float
+    streams: int
+    timing: Timing
+
+
+class Endpoints:
+    """All handlers, and what they count: `active` requests, and whether the server is `draining`."""
+
+    def __init__(self, *, exchange: Exchange, guard: Guard, bounds: Bounds) -> None:
+        self._exchange = exchange
+        self._guard = guard
+        self._bounds = bounds
+        self.active = 0
+        self.draining = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def routes(self) -> Routes:
+        routes = Routes()
+        for protocol in PROTOCOLS:
+            for binding in protocol.bindings:
+                if isinstance(binding, Http):
+                    routes.add(binding.method, binding.path, ProtocolHandler(self, protocol))
+        routes.add("GET", "/v1/models", self._models)
+        routes.add("GET", "/v1/models/*", self._model)
+        routes.add("GET", "/health", self._health)
+        routes.add("GET", "/health/live", self._health)
+        routes.add("GET", "/health/ready", self._ready)
+        return routes
+
+    # --- a question to a model ---
+
+    async def answer(
+        self, protocol: ClientProtocol, request: web.BaseRequest, extra: dict[str, str]
+    ) -> web.StreamResponse:
+        asker = Asker(self._guard.owner(request.headers), request.headers)
+        check_json(request.headers)
+        with self._counted():
+            ask = _the_ask(protocol, await self._body(request))
+            if ask.request.ignored:
+                extra["x-cw-proxy-ignored"] = ", ".join(ask.request.ignored)
+            stamp = Stamp(int(time.time()), lambda: uuid.uuid4().hex)
+            if ask.stream:
+                batches = self._exchange.run(ask.request, asker)
+                return await stream_answer(request, batches, ask.encoder(stamp), extra, self._bounds.timing)
+            return _json(await self._whole(ask, asker, stamp), extra)
+
+    async def _whole(self, ask: Ask, asker: Asker, stamp: Stamp) -> bytes:
+        collector = Collector()
+        async with aclosing(self._exchange.run(ask.request, asker)) as batches:
+            async for events in batches:
+                collector.feed(events)
+        return ask.render(collector.reply(), stamp)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self.draining:
+            raise ShuttingDown("The server is shutting down.", retry_after=2)
+        if self.active >= self._bounds.streams:
+            raise Overloaded("The server is at its limit of requests at the same time.", retry_after=1)
+        self.active += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self.active -= 1
+            if self.active == 0:
+                self.idle.set()
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        limit = self._bounds.body_bytes
+        too_large = RequestTooLarge(f"The body is larger than {limit} bytes.")
+        if (request.content_length or 0) > limit:
+            raise too_large
+        if request.headers.get("expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._bounds.read_timeout):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > limit:
+                        raise too_large
+        except TimeoutError:
+            raise RequestTimeout("The body did not arrive in time.") from None
+        return bytes(body)
+
+    # --- models and health ---
+
+    async def _models(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        self._guard.owner(request.headers)
+        names = catalog.names(self._exchange.aliases, await self._exchange.catalog())
+        return _json(msgspec.json.encode({"object": "list", "data": [_model_object(name) for name in names]}), extra)
+
+    async def _model(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        self._guard.owner(request.headers)
+        name = request.path.removeprefix("/v1/models/")
+        catalog.resolve(name, self._exchange.aliases, await self._exchange.catalog())
+        return _json(msgspec.json.encode(_model_object(name)), extra)
+
+    async def _health(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        return _json(b'{"status":"ok"}', extra)
+
+    async def _ready(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        if self.draining:
+            return _json(b'{"status":"draining"}', extra, status=503)
+        return _json(b'{"status":"ok"}', extra)
+
+
+class ProtocolHandler:
+    """One protocol's handler: its errors come in its own shape."""
+
+    def __init__(self, endpoints: Endpoints, protocol: ClientProtocol) -> None:
+        self._endpoints = endpoints
+        self._protocol = protocol
+
+    async def __call__(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        try:
+            return await self._endpoints.answer(self._protocol, request, extra)
+        except ProxyError as error:
+            shown = self._protocol.error(error)
+            return _json(shown.body, {**extra, **shown.headers}, status=shown.status)
+
+
+def _the_ask(protocol: ClientProtocol, body: bytes) -> Ask:
+    """Over HTTP a body is exactly one question."""
+    (action,) = protocol.session().receive(body)
+    if isinstance(action, (Send, Close)):
+        raise ProxyError("Internal error: this protocol does not answer questions over HTTP.")
+    return action
+
+
+def _model_object(name: str) -> dict[str, Any]:
+    # The service tells no date; zero is honest and clients want an integer.
+    return {"id": name, "object": "model", "created": 0, "owned_by": "aws"}
+
+
+def _json(body: bytes, extra: dict[str, str], status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, headers=extra, content_type="application/json")

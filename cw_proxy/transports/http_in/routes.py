@@ -1,0 +1,44 @@
+"""Which handler serves which method and path. A table: protocols bring their bindings as data."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from cw_proxy.errors import MethodNotAllowed, NotFound
+
+Handler = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.StreamResponse]]
+
+
+class Routes:
+    """Exact paths, and prefixes whose rest is a name."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, dict[str, Handler]] = {}
+        self._prefixes: dict[str, dict[str, Handler]] = {}
+
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        """A path that ends in `/*` serves everything below it."""
+        table, key = (self._prefixes, path[:-1]) if path.endswith("/*") else (self._exact, path)
+        table.setdefault(key, {})[method] = handler
+
+    def find(self, method: str, path: str) -> Handler:
+        """Raises NotFound or MethodNotAllowed."""
+        methods = self._exact.get(path) or self._below(path)
+        if methods is None:
+            raise NotFound(f"There is nothing at this path. Served are: {', '.join(self.paths())}.")
+        handler = methods.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            allowed = ", ".join(sorted(methods))
+            raise MethodNotAllowed(f"This path takes {allowed} only.", allowed=allowed)
+        return handler
+
+    def paths(self) -> list[str]:
+        return [*self._exact, *(prefix + "{id}" for prefix in self._prefixes)]
+
+    def _below(self, path: str) -> dict[str, Handler] | None:
+        for prefix, methods in self._prefixes.items():
+            if path.startswith(prefix) and len(path) > len(prefix):
+                return methods
+        return None

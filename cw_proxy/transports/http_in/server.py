@@ -1,0 +1,127 @@
+"""The listening socket: from a connection to a routed, guarded request, and every failure to OpenAI's error shape.
+
+aiohttp's low-level server is used, without its application: the routes are a table, and nothing of the framework's
+own (text/plain errors, automatic decompression, an hour of keep-alive) may reach a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from cw_proxy import __version__
+from cw_proxy.errors import HostRefused, InvalidRequest, ProxyError
+from cw_proxy.guard import Guard
+from cw_proxy.transports.http_in.cors import cors_headers, preflight
+from cw_proxy.transports.http_in.routes import Routes
+
+log = logging.getLogger("cw_proxy.http")
+
+KEEPALIVE = 75.0  # seconds; also the only limit on how long a request's headers may take
+BACKLOG = 1024
+SERVER = f"cw-proxy/{__version__}"
+
+
+class _Protocol(RequestHandler):
+    """A connection. What aiohttp itself refuses (no HTTP, headers too long) is answered as JSON too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        # Neither logged nor shown: aiohttp's messages hold raw header lines, and so keys.
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way: the connection is broken off")
+        error = InvalidRequest("This is not a valid HTTP request.") if status < 500 else ProxyError("Internal error.")
+        self.force_close()
+        return error_response(error, f"req_{uuid.uuid4().hex}")
+
+
+class _Server(web.Server):
+    def __init__(self, handler: Any, **settings: Any) -> None:
+        super().__init__(handler, handler_cancellation=True)
+        self._settings = settings
+
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=asyncio.get_running_loop(), **self._settings)
+
+
+class HttpServer:
+    """Listens between `start` and `stop`; `url` is where."""
+
+    def __init__(self, *, routes: Routes, guard: Guard) -> None:
+        self._routes = routes
+        self._guard = guard
+        self._server: _Server | None = None
+        self._listener: asyncio.Server | None = None
+        self.url = ""
+
+    async def start(self, host: str, port: int) -> None:
+        """Raises OSError when the address cannot be had."""
+        self._server = _Server(self._handle, keepalive_timeout=KEEPALIVE, auto_decompress=False, access_log=None)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._server, host, port, backlog=BACKLOG, reuse_address=True)
+        self.url = url_of(self._listener.sockets[0])
+
+    async def stop(self) -> None:
+        """Closes the socket and every connection, with whatever is still open on it."""
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            self._server.pre_shutdown()
+            await self._server.shutdown(timeout=1.0)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        request_id = f"req_{uuid.uuid4().hex}"
+        extra = {"x-request-id": request_id, "Server": SERVER, **cors_headers(self._guard, request.headers)}
+        try:
+            self._check(request)
+            if request.method == "OPTIONS":
+                return preflight(extra, own_origin=f"http://{request.headers['host']}")
+            handler = self._routes.find(request.method, request.path)
+            return await handler(request, extra)
+        except ProxyError as error:
+            return error_response(error, request_id, extra)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # the outermost edge: whatever went wrong, the client gets JSON and nothing of our insides
+            log.exception("request %s failed", request_id)
+            fault = ProxyError(f"Internal error. The server's log has more under {request_id}.")
+            return error_response(fault, request_id, extra)
+
+    def _check(self, request: web.BaseRequest) -> None:
+        """The guard, before anything else. A preflight may come from anywhere: it is told who may call."""
+        hosts = request.headers.getall("host", [])
+        target = request.raw_path
+        if not target.startswith("/") and target != "*":
+            # An absolute target outranks the Host header (RFC 9112 §3.2.2), so it must pass as well.
+            hosts.append(urlsplit(target).netloc)
+        if not hosts or len(hosts) - target.startswith("http") > 1:
+            raise HostRefused("Send exactly one Host header.")
+        for host in hosts:
+            self._guard.check_host({"host": host})
+        if request.method != "OPTIONS":
+            self._guard.check_origin(request.headers)
+
+
+def url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def error_response(error: ProxyError, request_id: str, extra: Mapping[str, str] | None = None) -> web.Response:
+    headers = {"x-request-id": request_id, "Server": SERVER, **(extra or {}), **error.headers()}
+    return web.Response(status=error.status, body=error.body(), headers=headers, content_type="application/json")

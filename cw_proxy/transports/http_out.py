@@ -1,0 +1,134 @@
+"""The sender: one long-lived aiohttp session for every call upstream.
+
+In: HttpCalls. Out: replies whose body is read as the network brings it. aiohttp's exceptions stop here.
+
+Silence is watched by one timer a reply; aiohttp's own limit on every read costs more than the read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import msgspec
+
+from cw_proxy.errors import (
+    ProxyError,
+    UpstreamProtocol,
+    UpstreamTimeout,
+    UpstreamTls,
+    UpstreamTruncated,
+    UpstreamUnavailable,
+)
+from cw_proxy.wire.call import HttpCall, HttpReply
+
+
+class SenderSettings(msgspec.Struct, frozen=True):
+    """`connect` and `stall` are seconds; `proxy` is the URL of an HTTP proxy."""
+
+    connections: int = 1000
+    connect: float = 10.0
+    stall: float = 300.0
+    proxy: str | None = None
+
+
+class HttpSender:
+    """Implements interfaces.Sender; made and closed on one event loop."""
+
+    def __init__(self, settings: SenderSettings) -> None:
+        self._settings = settings
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.connections, ttl_dns_cache=60),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect, connect=settings.connect),
+            # Nothing is compressed on the way back, and cookies are none of ours.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept-Encoding", "Accept", "User-Agent"),
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def __call__(self, call: HttpCall) -> AsyncIterator[HttpReply]:
+        response = await self._request(call)
+        try:
+            yield HttpReply(response.status, response.headers, self._chunks(response))
+        finally:
+            # Read to its end, the connection is already back in the pool; else what is unread is dropped with it.
+            response.close()
+
+    async def _request(self, call: HttpCall) -> aiohttp.ClientResponse:
+        try:
+            async with asyncio.timeout(self._settings.stall):
+                return await self._session.request(
+                    call.method,
+                    call.url,
+                    headers=call.headers,
+                    data=call.body or None,
+                    # A bearer token follows no redirect.
+                    allow_redirects=False,
+                    proxy=self._settings.proxy,
+                )
+        except (aiohttp.ClientError, OSError, ssl.SSLError) as fault:
+            raise _before_the_reply(fault) from None
+
+    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        watch = _StallWatch(response.content, self._settings.stall)
+        try:
+            while True:
+                watch.wait()
+                chunk = await response.content.readany()
+                watch.arrived()
+                if not chunk:
+                    return
+                yield chunk
+        except (aiohttp.ClientError, OSError) as fault:
+            raise UpstreamTruncated(f"The connection to the service broke: {type(fault).__name__}.") from None
+        finally:
+            watch.stop()
+
+
+class _StallWatch:
+    """Ends a read that waits longer than `limit` seconds. While nobody reads, nothing is late."""
+
+    def __init__(self, content: aiohttp.StreamReader, limit: float) -> None:
+        self._content = content
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._since: float | None = None
+        self._timer = self._loop.call_later(limit, self._tick)
+
+    def wait(self) -> None:
+        self._since = self._loop.time()
+
+    def arrived(self) -> None:
+        self._since = None
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _tick(self) -> None:
+        waited = 0.0 if self._since is None else self._loop.time() - self._since
+        if waited >= self._limit:
+            self._content.set_exception(UpstreamTimeout("The service stopped sending in the middle of its answer."))
+            return
+        self._timer = self._loop.call_later(self._limit - waited, self._tick)
+
+
+def _before_the_reply(fault: Exception) -> ProxyError:
+    match fault:
+        case aiohttp.ConnectionTimeoutError():
+            return UpstreamUnavailable("The service cannot be reached: connecting took too long.")
+        case TimeoutError():
+            return UpstreamTimeout("The service did not answer in time.")
+        case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError() | ssl.SSLError():
+            return UpstreamTls("The service's TLS certificate or handshake was refused.")
+        case aiohttp.ClientResponseError() | aiohttp.InvalidURL():
+            return UpstreamProtocol("The service's answer is not valid HTTP.")
+        case _:
+            # Types, not texts: aiohttp's messages may hold addresses of the inside.
+            return UpstreamUnavailable(f"The service cannot be reached: {type(fault).__name__}.")
