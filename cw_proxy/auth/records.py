@@ -69,7 +69,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 class _TokensFile(msgspec.Struct, rename="camel", omit_defaults=True):
     start_url: str = ""
-    region: str = BUILDER_ID_REGION
+    region: str = ""
     access_token: str | None = None
     expires_at: str | None = None
     refresh_token: str | None = None
@@ -95,7 +95,7 @@ def parse_login(data: bytes) -> Login:
     known = _convert(fields, _TokensFile)
     return Login(
         start_url=known.start_url,
-        region=known.region,
+        region=known.region or BUILDER_ID_REGION,
         access_token=_secret(known.access_token),
         expires_at=_epoch(known.expires_at),
         refresh_token=_secret(known.refresh_token),
