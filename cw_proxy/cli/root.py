@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from cw_proxy import __version__, errors
-from cw_proxy.cli import emulator, login, serve
+from cw_proxy.cli import chat, config, demo, emulator, login, models, serve
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_BROKEN_STATE, EXIT_LOGIN, EXIT_UPSTREAM = 1, 2, 3, 4, 5
 
@@ -24,6 +24,10 @@ COMMANDS = (
     login.login,
     login.logout,
     login.status,
+    models.models,
+    chat.chat,
+    config.config,
+    demo.demo,
     emulator.emulator,
 )
 for _command in COMMANDS:

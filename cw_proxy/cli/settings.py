@@ -21,7 +21,8 @@ def config_option(command: Decorated) -> Decorated:
     return click.option("--config", "config_file", type=path, help="Settings file instead of the usual one.")(command)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def json_option(command: Decorated) -> Decorated:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def load(config_file: Path | None = None, **flags: Any) -> Config:
