@@ -42,6 +42,7 @@ class Renewer:
         # Tokens a full disk would not take, and the refresh token they came from: losing them loses the login.
         self._unsaved: tuple[Secret | None, Login] | None = None
         self._swept = False
+        self._door: tuple[str, Door] | None = None
 
     def read(self) -> tuple[Stamp | None, Login | None]:
         if not self._swept:
@@ -92,7 +93,13 @@ class Renewer:
         return answer
 
     def _refresh(self, login: Login) -> Login | flow.Refused:
-        return drive(flow.refresh(login), self._connect(login.region), clock=self._clock, wait=self._wait)
+        return drive(flow.refresh(login), self._open_door(login.region), clock=self._clock, wait=self._wait)
+
+    def _open_door(self, region: str) -> Door:
+        # Kept: making one costs boto3 a tenth of a second and megabytes, an hour later again.
+        if self._door is None or self._door[0] != region:
+            self._door = region, self._connect(region)
+        return self._door[1]
 
     def _save(self, files: Writer, old: Login, new: Login) -> None:
         try:

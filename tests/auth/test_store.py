@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import msgspec
@@ -39,7 +38,7 @@ def test_what_is_saved_is_loaded_by_another(store: Store, make_login):
     other = Store(store.home)
     assert other.load() == login
     assert other.load_registration() == REGISTRATION
-    assert {name: (store.home / name).stat().st_mode & 0o777 for name in os.listdir(store.home)} == {
+    assert {path.name: path.stat().st_mode & 0o777 for path in store.home.iterdir()} == {
         "lock": 0o600,
         "tokens.json": 0o600,
         "registration.json": 0o600,
@@ -89,7 +88,7 @@ def test_logging_out_removes_also_what_cannot_be_read(store: Store):
         (store.home / "tokens.json").write_text("{")
         files.remove()
         files.remove()
-    assert os.listdir(store.home) == ["lock"]
+    assert [path.name for path in store.home.iterdir()] == ["lock"]
 
 
 def test_stale_temporary_files_are_swept_but_not_a_live_writers(store: Store):
