@@ -22,6 +22,7 @@ HeaderValue = bool | int | str | bytes | datetime | UUID
 Headers = Mapping[str, HeaderValue]
 
 MAX_HEADERS = 128 * 1024
+MAX_HEADER_VALUE = 0xFFFF  # its length is a u16
 MAX_PAYLOAD = 16 * 1024 * 1024
 OVERHEAD = 16  # prelude 12 + message CRC 4
 _CACHED_BLOCKS = 256
@@ -198,13 +199,18 @@ def _encode_value(value: HeaderValue) -> bytes:
     if isinstance(value, int):
         return _encode_integer(value)
     if isinstance(value, str):
-        raw = value.encode()
-        return b"\7" + struct.pack(">H", len(raw)) + raw
+        return b"\7" + _sized(value.encode())
     if isinstance(value, bytes):
-        return b"\6" + struct.pack(">H", len(value)) + value
+        return b"\6" + _sized(value)
     if isinstance(value, datetime):
         return b"\x08" + struct.pack(">q", (value - _EPOCH) // timedelta(milliseconds=1))
     return b"\x09" + value.bytes
+
+
+def _sized(raw: bytes) -> bytes:
+    if len(raw) > MAX_HEADER_VALUE:
+        raise ValueError(f"a header value of {len(raw)} bytes")
+    return len(raw).to_bytes(2) + raw
 
 
 def _encode_integer(value: int) -> bytes:

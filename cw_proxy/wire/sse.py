@@ -20,17 +20,24 @@ class SseDecoder:
     """The data of each whole event; LF, CRLF and CR line ends; comments and other fields are skipped."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._begun: list[bytes] = []
+        self._after_cr = False
         self._lines: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        text = self._rest + chunk
-        # A CR at the very end may be half of a CRLF: it waits for the next byte.
-        held = b"\r" if text.endswith(b"\r") else b""
-        text = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = text.split(b"\n")
-        self._rest = rest + held
-        return [event for line in lines if (event := self._line(line)) is not None]
+        if self._after_cr and chunk.startswith(b"\n"):
+            # The second half of a CRLF: its line has ended with the CR already.
+            chunk, self._after_cr = chunk[1:], False
+        if not chunk:
+            return []
+        self._after_cr = chunk.endswith(b"\r")
+        *ended, rest = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        # A long line in small pieces is joined once, at its end.
+        if ended:
+            ended[0] = b"".join([*self._begun, ended[0]])
+            self._begun = []
+        self._begun.append(rest)
+        return [event for line in ended if (event := self._line(line)) is not None]
 
     def _line(self, line: bytes) -> bytes | None:
         if line:
