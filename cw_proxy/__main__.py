@@ -1,0 +1,5 @@
+"""`python -m cw_proxy` is `cw-proxy`."""
+
+from cw_proxy.cli import main
+
+main()
