@@ -9,9 +9,8 @@ model text. `retry_after` is clamped to 1..60 s: the Node SDK sleeps as long as 
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar
-
-import msgspec
 
 
 class ProxyError(Exception):
@@ -39,7 +38,7 @@ class ProxyError(Exception):
 
     def body(self) -> bytes:
         """`{"error": {message, type, param, code}}` as JSON: the OpenAI shape."""
-        return msgspec.json.encode({"error": self.fields()})
+        return json.dumps({"error": self.fields()}).encode()
 
     def fields(self) -> dict[str, str | None]:
         return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}

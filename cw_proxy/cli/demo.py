@@ -6,7 +6,6 @@ The demo has a home of its own, so a real login is neither used nor touched.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,8 @@ def demo(port: int, once: bool) -> None:
 
 
 async def _demo(home: Path, port: int, once: bool) -> None:
+    import asyncio
+
     from cw_proxy.app import App
     from cw_proxy.cli.serve import until_signalled
     from cw_proxy.emulator import Emulator
@@ -61,6 +62,7 @@ def _config(emulator_url: str, port: int) -> Config:
 
 async def _sign_in(home: Path, oidc_url: str) -> None:
     """The device flow, with the demo in the role of the person who opens the page and approves."""
+    import asyncio
     import time
 
     from cw_proxy.auth.driver import drive

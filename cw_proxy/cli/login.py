@@ -33,8 +33,8 @@ def login(start_url: str | None, region: str | None, no_browser: bool, keep: Kee
     store = _store()
     # Before the person is sent to the browser: is the home writable, and what is there readable?
     store.load()
-    with store.writing():
-        pass
+    with store.writing() as files:
+        files.rehearse(keep)
     done = _sign_in(store, _place(start_url, region), opens_browser=not no_browser)
     with store.writing() as files:
         files.save_registration(done.registration, keep)
