@@ -239,7 +239,7 @@ def translate(failure: BaseException, secrets: tuple[str, ...] = ()) -> flow.Ref
             return UpstreamTls("The TLS connection to the sign-in service failed. Behind a proxy, set AWS_CA_BUNDLE.")
         case boto.ConnectTimeoutError() | boto.ReadTimeoutError():
             return UpstreamTimeout("The sign-in service did not answer in time.")
-        case boto.HTTPClientError():
+        case boto.ConnectionError() | boto.HTTPClientError():
             return UpstreamUnavailable("The sign-in service cannot be reached.")
         case _:
             return UpstreamProtocol("The sign-in service sent an answer that makes no sense.")

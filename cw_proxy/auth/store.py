@@ -142,6 +142,11 @@ class Writer:
     def save_registration(self, registration: Registration, keep: Keep | None = None) -> None:
         self._save(REGISTRATION, render_registration(registration), keep)
 
+    def rehearse(self, keep: Keep | None) -> None:
+        """Whether secrets can go there, before a person has gone to a browser for them."""
+        if keep == "keyring":
+            self._discard(self._safe().seal(b"{}"))
+
     def remove(self) -> None:
         """Forgets everything, also what cannot be parsed."""
         for name in (TOKENS, REGISTRATION):

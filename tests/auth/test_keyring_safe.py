@@ -1,0 +1,134 @@
+"""The backends here are real plug-ins of the keyring library, as its own tests write them."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends import chainer, fail, null
+from keyring.errors import KeyringLocked, PasswordDeleteError
+
+from cw_proxy.auth.keyring_safe import CHUNK, KeyringSafe, is_refused
+from cw_proxy.auth.store import Store, is_sealed
+from cw_proxy.errors import BrokenState
+
+DATA = json.dumps(
+    {"startUrl": "https://x", "accessToken": "canary" * 400, "refreshToken": "canary", "clientSecret": "canary", "a": 1}
+).encode()
+
+
+class Memory(KeyringBackend):
+    """Like Windows: an entry holds 1,280 characters."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], str] = {}
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        assert len(password) <= CHUNK
+        self.entries[service, username] = password
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.entries.get((service, username))
+
+    def delete_password(self, service: str, username: str) -> None:
+        if self.entries.pop((service, username), None) is None:
+            raise PasswordDeleteError("no such entry")
+
+
+class Forgetful(Memory):
+    def get_password(self, service: str, username: str) -> str | None:
+        return None
+
+
+class Locked(Memory):
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise KeyringLocked(f"cannot store {password}")
+
+
+class Dead(Memory):
+    released = threading.Event()
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.released.wait(30)
+
+
+class PlaintextKeyring(Memory):
+    """By the name under which others keep passwords in a file."""
+
+
+def test_secrets_go_to_the_keyring_in_pieces_and_come_back():
+    backend = Memory()
+    safe = KeyringSafe(backend)
+    sealed = safe.seal(DATA)
+    assert is_sealed(sealed)
+    assert b"canary" not in sealed
+    assert len(backend.entries) > 1
+    whole = KeyringSafe(backend).unseal(sealed)
+    assert whole is not None
+    assert json.loads(whole) == json.loads(DATA)
+
+
+def test_discarding_leaves_nothing_and_twice_is_fine():
+    backend = Memory()
+    safe = KeyringSafe(backend)
+    sealed = safe.seal(DATA)
+    safe.discard(sealed)
+    safe.discard(sealed)
+    safe.discard(b'{"cwProxyKeyring": torn')
+    assert backend.entries == {}
+    assert safe.unseal(sealed) is None
+
+
+def test_a_new_sealing_leaves_the_old_in_force():
+    safe = KeyringSafe(Memory())
+    old, new = safe.seal(b'{"accessToken": "old"}'), safe.seal(b'{"accessToken": "new"}')
+    safe.discard(new)
+    assert safe.unseal(old) == b'{"accessToken": "old"}'
+
+
+@pytest.mark.parametrize("backend", [fail.Keyring(), null.Keyring(), PlaintextKeyring()])
+def test_backends_that_keep_nothing_or_no_secret_are_refused(backend: KeyringBackend):
+    assert is_refused(backend)
+    with pytest.raises(BrokenState, match="no keyring here"):
+        KeyringSafe(backend).seal(DATA)
+
+
+def test_of_several_backends_the_first_that_keeps_secrets_is_used():
+    class Several(chainer.ChainerBackend):
+        backends = [PlaintextKeyring(), good := Memory()]  # noqa: RUF012 - as keyring declares it
+
+    KeyringSafe(Several()).seal(DATA)
+    assert Several.good.entries
+    assert not Several.backends[0].entries
+
+
+@pytest.mark.parametrize(("backend", "words"), [(Forgetful(), "does not give back"), (Locked(), "KeyringLocked")])
+def test_a_keyring_that_fails_is_broken_state_without_a_secret(backend: KeyringBackend, words: str):
+    with pytest.raises(BrokenState, match=words) as caught:
+        KeyringSafe(backend).seal(DATA)
+    assert "canary" not in caught.value.message
+
+
+def test_a_keyring_that_never_answers_is_not_waited_for():
+    with pytest.raises(BrokenState, match="does not answer"):
+        KeyringSafe(Dead(), seconds=0.05).seal(DATA)
+    Dead.released.set()
+
+
+def test_a_store_keeps_its_sign_in_there(tmp_path, make_login):
+    backend = Memory()
+    store = Store(tmp_path / "home", safe=lambda: KeyringSafe(backend))
+    for number in range(3):
+        login = make_login(left=number)
+        with store.writing() as files:
+            files.save(login, "keyring")
+        assert store.load() == login
+    assert b"access-0" not in (store.home / "tokens.json").read_bytes()
+    assert len(backend.entries) == 1
+    with store.writing() as files:
+        files.remove()
+    assert backend.entries == {}
