@@ -179,6 +179,8 @@ class _Compiler:
         self.end()
 
     def repeat(self, step: Mapping[str, Any]) -> None:
+        if not 0 <= int(step["repeat"]) <= MAX_ACTIONS:
+            raise ScriptError(f"repeat is 0 to {MAX_ACTIONS}")
         for _ in range(int(step["repeat"])):
             self.run(step["steps"])
 
@@ -192,6 +194,8 @@ class _Compiler:
         self.plan.complete = bool(step["tail"])
 
     def headers(self, step: Mapping[str, Any]) -> None:
+        if not isinstance(step["headers"], dict):
+            raise ScriptError("headers are an object")
         self.plan.headers.update({str(name): str(value) for name, value in step["headers"].items()})
 
     def delay(self, step: Mapping[str, Any]) -> None:
