@@ -17,7 +17,8 @@ MAX_DEPTH = 100
 Shape = TypeVar("Shape")
 
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# The closing quote may be missing: a try from every quote in turn would be quadratic.
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[{]|[\]}]")
 # A pair of surrogate escapes, a lone one, or any other escape.
 _ESCAPES = re.compile(

@@ -38,10 +38,13 @@ def resolve(name: str, aliases: Mapping[str, str], catalog: Catalog) -> str | No
     wanted = _aliased(name, aliases)
     if wanted.lower() in DEFAULT_NAMES:
         return None
-    listed = {_plain(model.id): model.id for model in catalog.models}
-    found = listed.get(_plain(wanted))
+    ids = [model.id for model in catalog.models]
+    if wanted in ids:
+        return wanted
+    plain = _plain(wanted)
+    found = next((listed for listed in ids if _plain(listed) == plain), None)
     if found is None:
-        raise ModelNotFound(_unknown(name, list(listed.values())), param="model")
+        raise ModelNotFound(_unknown(name[:100], ids), param="model")
     return found
 
 
@@ -63,4 +66,4 @@ def _plain(name: str) -> str:
 def _unknown(name: str, listed: list[str]) -> str:
     near = get_close_matches(name, [*listed, *DEFAULT_NAMES], n=3, cutoff=0.4)
     choices = near or [*DEFAULT_NAMES[:1], *listed]
-    return f"The model {name[:100]!r} does not exist or you have no access to it. Available: {', '.join(choices[:8])}."
+    return f"The model {name!r} does not exist or you have no access to it. Available: {', '.join(choices[:8])}."

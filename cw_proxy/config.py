@@ -138,16 +138,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for variable in sorted(environment, reverse=True):
         if variable in known:
-            found[known[variable]] = _typed(known[variable], environment[variable])
+            # An empty variable is as good as none.
+            if environment[variable]:
+                found[known[variable]] = _typed(known[variable], environment[variable])
         elif variable.startswith(ENVIRONMENT_PREFIX) and variable not in others:
             raise ConfigError(f"{variable} is not a setting.{_nearest(variable, [*known, *others])}")
-    return {name: value for name, value in found.items() if value is not None}
+    return found
 
 
 def _typed(name: str, text: str) -> Any:
-    """A variable's text as the setting's type; an empty text is as good as none."""
-    if not text:
-        return None
+    """A variable's text as the setting's type; a text that is no such thing is left to the check of types."""
     default = getattr(Config(), name)
     if isinstance(default, bool):
         return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower(), text)
@@ -159,7 +159,8 @@ def _typed(name: str, text: str) -> Any:
     if isinstance(default, list):
         return [item.strip() for item in text.split(",") if item.strip()]
     if isinstance(default, dict):
-        return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+        pairs = [pair.strip().partition("=") for pair in text.split(",") if pair.strip()]
+        return {name.strip(): value.strip() for name, _, value in pairs} if all(pair[1] for pair in pairs) else text
     return text
 
 
@@ -207,7 +208,7 @@ def check_url(name: str, url: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ConfigError(f"{name!r} is not a URL.") from None
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigError(f"{name!r} must be http(s)://HOST[:PORT][/PATH].")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(f"{name!r} must be https: plain http is for loopback only.")
@@ -227,4 +228,12 @@ def shown(config: Config) -> dict[str, Any]:
     settings = msgspec.structs.asdict(config)
     settings["api_keys"] = ["***"] * len(config.api_keys)
     settings["access_token"] = "***" if config.access_token else None
+    settings["upstream_proxy"] = _without_password(config.upstream_proxy)
     return settings
+
+
+def _without_password(url: str | None) -> str | None:
+    if url is None or "@" not in url:
+        return url
+    scheme, separator, rest = url.rpartition("@")[0].partition("://")
+    return f"{scheme + separator if rest else ''}***@{url.rpartition('@')[2]}"

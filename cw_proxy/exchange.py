@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 
 import msgspec
@@ -31,6 +31,8 @@ from cw_proxy.wire.call import HttpCall, HttpReply
 RETRIES = 2
 _FIRST_DELAY = 0.2  # seconds; doubled each time, then jittered over its whole width
 _CATALOG_AGE = 300.0  # seconds a list of models is used before it is asked for again
+_CATALOG_RETRY = 30.0  # seconds until it is, when that failed and an old one is at hand
+_MAX_CATALOG_PAGES = 50
 _MAX_ERROR_BODY = 64 * 1024
 
 
@@ -54,6 +56,7 @@ class Exchange:
         aliases: Mapping[str, str],
         now: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._backend = backend
         self._send = send
@@ -62,7 +65,8 @@ class Exchange:
         self._aliases = aliases
         self._now = now
         self._new_id = new_id
-        self._catalog: tuple[Catalog, float] | None = None
+        self._sleep = sleep
+        self._catalog: tuple[Catalog, float] | None = None  # and when it is to be asked for again
         self._catalog_lock = asyncio.Lock()
 
     @property
@@ -95,12 +99,13 @@ class Exchange:
     async def catalog(self) -> Catalog:
         """The service's models; a list that is a few minutes old is good enough, an older one if none is to be had."""
         async with self._catalog_lock:
-            if self._catalog is None or self._now() - self._catalog[1] > _CATALOG_AGE:
+            if self._catalog is None or self._now() >= self._catalog[1]:
                 try:
-                    self._catalog = (await self._fetch_catalog(), self._now())
-                except errors.UpstreamError:
+                    self._catalog = (await self._fetch_catalog(), self._now() + _CATALOG_AGE)
+                except errors.ProxyError:
                     if self._catalog is None:
                         raise
+                    self._catalog = (self._catalog[0], self._now() + _CATALOG_RETRY)
             return self._catalog[0]
 
     async def _model(self, name: str) -> str | None:
@@ -112,12 +117,13 @@ class Exchange:
         models: list[ModelInfo] = []
         default: str | None = None
         page: str | None = None
-        while True:
+        for _ in range(_MAX_CATALOG_PAGES):
             catalog, page = self._backend.parse_models(await self._fetch_page(page))
             models += catalog.models
             default = catalog.default or default
             if page is None:
-                return Catalog(tuple(models), default)
+                break
+        return Catalog(tuple(models), default)
 
     async def _fetch_page(self, page: str | None) -> bytes:
         async with self._opened(lambda credential: self._backend.list_models(credential, page)) as reply:
@@ -140,22 +146,23 @@ class Exchange:
             except errors.UpstreamUnavailable:
                 if begun or attempt >= RETRIES:
                     raise
-            await asyncio.sleep(random.uniform(0, _FIRST_DELAY * 2**attempt))  # noqa: S311  jitter, not a secret
+            await self._sleep(random.uniform(0, _FIRST_DELAY * 2**attempt))  # noqa: S311  jitter, not a secret
 
     async def _stream(self, build: Callable[[Credential], HttpCall]) -> AsyncGenerator[list[Event], None]:
         """One attempt. A Fail is raised while nothing but Begin came before it, so Begin waits for what follows."""
         async with self._opened(build) as reply:
             waiting: list[Event] | None = []
-            async for events in _decoded(reply, self._backend.decoder(reply.headers)):
-                if waiting is not None:
-                    waiting += events
-                    following = next((event for event in waiting if not isinstance(event, Begin)), None)
-                    if following is None:
-                        continue
-                    if isinstance(following, Fail):
-                        raise following.error
-                    events, waiting = waiting, None
-                yield events
+            async with aclosing(_decoded(reply, self._backend.decoder(reply.headers))) as batches:
+                async for events in batches:
+                    if waiting is not None:
+                        waiting += events
+                        following = next((event for event in waiting if not isinstance(event, Begin)), None)
+                        if following is None:
+                            continue
+                        if isinstance(following, Fail):
+                            raise following.error
+                        events, waiting = waiting, None
+                    yield events
 
     @asynccontextmanager
     async def _opened(self, build: Callable[[Credential], HttpCall]) -> AsyncIterator[HttpReply]:
@@ -187,17 +194,24 @@ class Exchange:
 
     async def _with_profile(self, credential: Credential) -> Credential | None:
         """The account's first profile, over the regions that may know it; remembered for later calls."""
+        failed: errors.UpstreamError | None = None
         for call in self._backend.list_profiles(credential):
-            async with self._send(call) as reply:
-                body = await _small(reply)
-                found = self._backend.parse_profiles(body) if reply.status == 200 else []
+            try:
+                async with self._send(call) as reply:
+                    body = await _small(reply)
+                    found = self._backend.parse_profiles(body) if reply.status == 200 else []
+            except errors.UpstreamError as error:
+                # Another region may still know.
+                failed, found = error, []
             if found:
                 await self._tokens.remember_profile(found[0])
                 return msgspec.structs.replace(credential, profile_arn=found[0])
+        if failed is not None:
+            raise failed
         return None
 
 
-async def _decoded(reply: HttpReply, decoder: Decoder) -> AsyncIterator[list[Event]]:
+async def _decoded(reply: HttpReply, decoder: Decoder) -> AsyncGenerator[list[Event], None]:
     """The events of each network read; what breaks the connection ends them as Fail."""
     try:
         async for chunk in reply.chunks:

@@ -32,7 +32,7 @@ class Guard(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, hosts: list[str], origins: list[str], keys: list[Secret]) -> Guard:
-        allowed = LOOPBACK_HOSTS | {host.lower() for host in hosts}
+        allowed = LOOPBACK_HOSTS | {_as_header(host.lower()) for host in hosts}
         return cls(allowed, frozenset(origins), tuple(digest(key.reveal()) for key in keys))
 
     def check_host(self, headers: Mapping[str, str]) -> None:
@@ -65,6 +65,11 @@ class Guard(msgspec.Struct, frozen=True):
         if self.keys and not any(known):
             raise InvalidApiKey("Incorrect API key provided.")
         return owner
+
+
+def _as_header(host: str) -> str:
+    """An IPv6 address stands in brackets in the Host header."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def credential(headers: Mapping[str, str]) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cw_proxy.events import End, Event, Text, Usage
+from cw_proxy.events import End, Event, Note, Text, Usage
 
 
 class StopFilter:
@@ -27,8 +27,8 @@ class StopFilter:
             if isinstance(event, Text):
                 self._text(event.text, passed)
                 continue
-            # Numbers may come between two halves of a sequence; anything else ends the text it could be part of.
-            if self._held and not isinstance(event, Usage):
+            # Numbers and notes may stand between two halves of a sequence; anything else ends its text.
+            if self._held and not isinstance(event, (Usage, Note)):
                 passed.append(Text(self._held))
                 self._held = ""
             passed.append(event)
@@ -36,10 +36,11 @@ class StopFilter:
 
     def _text(self, text: str, passed: list[Event]) -> None:
         text = self._held + text
-        found = [at for sequence in self._sequences if (at := text.find(sequence)) >= 0]
+        # The one that is whole first, as if the text came letter by letter; of two such, the longer.
+        found = [(at + len(stop), at) for stop in self._sequences if (at := text.find(stop)) >= 0]
         if found:
             self.hit, self._held = True, ""
-            text = text[: min(found)]
+            text = text[: min(found)[1]]
         else:
             keep = self._possible_prefix(text)
             self._held = text[len(text) - keep :]

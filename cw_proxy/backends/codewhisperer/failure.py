@@ -6,9 +6,8 @@ Name and reason decide, the status only when both are missing: the service has p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-
-import msgspec
 
 from cw_proxy import errors
 
@@ -19,30 +18,21 @@ _HIGH_LOAD = "unexpectedly high load"
 _DEFAULT_RETRY_AFTER = 2.0  # seconds; the service names none
 
 
-class _Body(msgspec.Struct):
-    """Every spelling the service's two wire forms use."""
-
-    message: str | None = None
-    Message: str | None = None
-    reason: str | None = None
-    code: str | None = None
-    type: str | None = msgspec.field(name="__type", default=None)
-
-
 def failure_of_reply(status: int, headers: Mapping[str, str], body: bytes) -> errors.ProxyError:
     """An answer other than 200. `headers` by lower-case name."""
     said = _read(body)
-    name = headers.get("x-amzn-errortype") or said.code or said.type or ""
-    message = said.message or said.Message or f"HTTP {status} without a message"
-    return classify(_bare(name), message, said.reason, status, _seconds(headers.get("retry-after")))
+    name = headers.get("x-amzn-errortype") or said.get("code") or said.get("__type") or ""
+    message = _message(said) or f"HTTP {status} without a message"
+    return classify(_bare(name), message, said.get("reason"), status, _seconds(headers.get("retry-after")))
 
 
 def failure_of_frame(name: str, payload: bytes) -> errors.ProxyError:
     """An exception or error frame inside a stream. The one modeled type is called `error`."""
     said = _read(payload)
-    bare = "InternalServerException" if name == "error" else name[:1].upper() + name[1:]
-    message = said.message or said.Message or "The service ended its answer with an error."
-    return classify(bare, message, said.reason)
+    bare = _bare(name)
+    bare = "InternalServerException" if bare == "error" else bare[:1].upper() + bare[1:]
+    message = _message(said) or "The service ended its answer with an error."
+    return classify(bare, message, said.get("reason"))
 
 
 def classify(
@@ -96,12 +86,24 @@ def _name_of_status(status: int) -> str:
     return "ClientError" if 400 <= status < 500 else "InternalServerException"
 
 
-def _read(body: bytes) -> _Body:
+def _read(body: bytes) -> dict[str, str]:
+    """The texts of a JSON object; what is not one (an HTML page of a load balancer, say) is not for the client."""
     try:
-        return msgspec.json.decode(body, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # An HTML page of a load balancer, say: nothing in it is for the client.
-        return _Body()
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    return {name: _whole(value) for name, value in said.items() if isinstance(value, str)}
+
+
+def _whole(text: str) -> str:
+    """Half a surrogate pair, which no JSON writer takes, becomes U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _message(said: Mapping[str, str]) -> str | None:
+    return said.get("message") or said.get("Message")
 
 
 def _bare(name: str) -> str:

@@ -55,7 +55,7 @@ def parse_profiles(body: bytes) -> list[str]:
 def _parse(body: bytes, shape: type[Shape]) -> Shape:
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise UpstreamProtocol(f"The service's list could not be read: {fault}") from None
 
 

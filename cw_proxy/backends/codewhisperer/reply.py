@@ -10,7 +10,8 @@ what ended well is decided from what was seen.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections import deque
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -52,15 +53,25 @@ _NOTES: dict[str, tuple[str, str | None]] = {
 
 
 class _Content(msgspec.Struct):
-    content: str = ""
+    content: str | None = None
 
 
 class _ToolUse(msgspec.Struct, rename="camel"):
     tool_use_id: str
-    name: str = ""
+    name: str | None = None
     # Documented as a string of JSON text; an object has been seen, and means its text.
     input: str | dict[str, Any] | None = None
-    stop: bool = False
+    stop: bool | None = None
+
+
+class _Reasoning(msgspec.Struct, rename="camel"):
+    text: str | None = None
+    signature: str | None = None
+    redacted_content: str | None = None
+
+
+class _MessageMetadata(msgspec.Struct, rename="camel"):
+    conversation_id: str | None = None
 
 
 class _TokenUsage(msgspec.Struct, rename="camel"):
@@ -85,9 +96,33 @@ class _Metadata(msgspec.Struct, rename="camel"):
 
 _content = msgspec.json.Decoder(_Content)
 _tool_use = msgspec.json.Decoder(_ToolUse)
+_reasoning = msgspec.json.Decoder(_Reasoning)
+_message_metadata = msgspec.json.Decoder(_MessageMetadata)
 _measures = msgspec.json.Decoder(_Measures)
 _metadata = msgspec.json.Decoder(_Metadata)
 _anything = msgspec.json.Decoder(dict[str, Any])
+
+# Whatever reading hostile JSON may raise: UnicodeDecodeError and JSONDecodeError are ValueErrors.
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+Shape = TypeVar("Shape")
+
+
+class _Pieces:
+    """A text cut anywhere, also inside a surrogate pair: halves are joined, a lone one is U+FFFD."""
+
+    __slots__ = ("half",)
+
+    def __init__(self) -> None:
+        self.half = ""  # a high surrogate whose low half is still to come
+
+    def join(self, piece: str) -> str:
+        joined = self.half + piece
+        self.half = joined[-1:] if "\ud800" <= joined[-1:] <= "\udbff" else ""
+        return _whole(joined[: len(joined) - len(self.half)])
+
+    def rest(self) -> str:
+        self.half, half = "", self.half
+        return "\ufffd" if half else ""
 
 
 class ReplyDecoder:
@@ -95,11 +130,16 @@ class ReplyDecoder:
 
     def __init__(self, conversation_id: str | None = None) -> None:
         self._frames = FrameDecoder()
-        self._begin: Begin | None = Begin(conversation_id)
-        self._half = ""  # a high surrogate whose low half is still to come
+        self._begin: Begin | None = Begin(_legal_id(conversation_id))
+        self._text = _Pieces()
+        self._thought = _Pieces()
         self._tool: ToolOpen | None = None
+        self._tool_id = ""
         self._input: list[str] = []
-        self._waiting: list[tuple[str, bytes]] = []  # frames that came inside another's tool call
+        self._fragment = _Pieces()
+        # What came inside another's tool call: frames, and calls as far as they have come.
+        self._waiting: deque[tuple[str, bytes] | list[_ToolUse]] = deque()
+        self._unstopped: dict[str, list[_ToolUse]] = {}  # the calls among them that may go on, by id
         self._called = False
         self._answered = False
         self._tail = False
@@ -124,16 +164,22 @@ class ReplyDecoder:
         if self._failed:
             return []
         events: list[Event] = []
-        if self._half:
-            events.append(Text("\ufffd"))
+        if self._tool is None:
+            self._flush(events)
         error = self._incomplete()
         events.append(self._fail(error) if error else End(self._finish_reason()))
         return events
 
+    def _flush(self, events: list[Event]) -> None:
+        if rest := self._thought.rest():
+            events.append(Thought(rest))
+        if rest := self._text.rest():
+            events.append(Text(rest))
+
     def _incomplete(self) -> ProxyError | None:
         if self._frames.finish() is not None:
             return UpstreamTruncated("The service's answer was cut off.")
-        if self._tool is not None or self._waiting:
+        if self._tool is not None:
             return UpstreamTruncated("The service's answer was cut off inside a tool call.")
         if not (self._answered or self._tail):
             return EmptyUpstreamResponse("The service sent an empty answer.")
@@ -155,12 +201,13 @@ class ReplyDecoder:
         kind = headers.get(":event-type", "")
         if not isinstance(kind, str):
             raise UpstreamProtocol("The service sent a frame whose event type is not a text.")
-        if kind == "assistantResponseEvent" and self._begin is None and self._tool is None and not self._half:
+        if kind == "assistantResponseEvent" and self._begin is None and self._tool is None and not self._text.half:
             # The one hot path: nothing pending, text in, text out.
             try:
                 text = _content.decode(payload).content
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                text = self._mended(payload)
+            except _UNREADABLE:
+                self._say(payload, events)
+                return
             if text:
                 self._answered = True
                 events.append(Text(text))
@@ -172,7 +219,7 @@ class ReplyDecoder:
                 events.append(_adopting(self._begin, kind, payload))
                 self._begin = None
             self._event(kind, payload, events)
-        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        except _UNREADABLE as fault:
             raise UpstreamProtocol(f"The service sent a {kind} that cannot be read: {fault}.") from None
 
     def _event(self, kind: str, payload: bytes, events: list[Event]) -> None:
@@ -180,101 +227,162 @@ class ReplyDecoder:
             self._tail = True
             self._measure(kind, payload, events)
         elif kind == "toolUseEvent":
-            self._use(payload, events)
+            self._use(_read(payload, _tool_use), events)
+            while self._tool is None and self._waiting:
+                self._replay(self._waiting.popleft(), events)
         elif self._tool is not None:
             self._waiting.append((kind, payload))
-        elif kind == "assistantResponseEvent":
+        else:
+            self._beside_tools(kind, payload, events)
+
+    def _beside_tools(self, kind: str, payload: bytes, events: list[Event]) -> None:
+        if kind == "assistantResponseEvent":
             self._say(payload, events)
         elif kind == "reasoningContentEvent":
-            self._think(_anything.decode(payload), events)
+            self._think(_read(payload, _reasoning), events)
         else:
             self._note(kind, payload, events)
 
+    def _replay(self, waited: tuple[str, bytes] | list[_ToolUse], events: list[Event]) -> None:
+        if isinstance(waited, tuple):
+            self._beside_tools(*waited, events)
+            return
+        if self._unstopped.get(waited[0].tool_use_id) is waited:
+            del self._unstopped[waited[0].tool_use_id]
+        for use in waited:
+            self._use(use, events)
+
     # --- text ---
 
-    def _mended(self, payload: bytes) -> str:
-        """Text whose surrogate pair is cut between two deltas: the halves are joined, a lone one is U+FFFD."""
-        try:
-            content = json.loads(payload).get("content", "")
-        except (ValueError, AttributeError) as fault:
-            raise UpstreamProtocol(f"The service sent text that cannot be read: {fault}.") from None
-        if not isinstance(content, str):
-            raise UpstreamProtocol("The service sent text that is not a string.")
-        joined = self._half + content
-        self._half = joined[-1:] if "\ud800" <= joined[-1:] <= "\udbff" else ""
-        whole = joined[: len(joined) - len(self._half)]
-        return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
     def _say(self, payload: bytes, events: list[Event]) -> None:
-        text = self._mended(payload)
-        if text:
-            self._answered = True
+        try:
+            content = _read(payload, _content).content
+        except _UNREADABLE as fault:
+            raise UpstreamProtocol(f"The service sent text that cannot be read: {fault}.") from None
+        if not content:
+            return
+        self._answered = True
+        if text := self._text.join(content):
             events.append(Text(text))
 
     # --- tools ---
 
-    def _use(self, payload: bytes, events: list[Event]) -> None:
-        use = _tool_use.decode(payload)
+    def _use(self, use: _ToolUse, events: list[Event]) -> None:
         if self._tool is None:
-            self._tool = ToolOpen(use.tool_use_id, use.name)
+            self._tool = ToolOpen(_whole(use.tool_use_id), _whole(use.name or ""))
+            self._tool_id = use.tool_use_id
             self._answered = True
             events.append(self._tool)
-        elif self._tool.id != use.tool_use_id:
-            self._waiting.append(("toolUseEvent", payload))
+        elif self._tool_id != use.tool_use_id:
+            self._wait(use)
             return
         fragment = use.input if isinstance(use.input, str) else _text_of(use.input)
+        if self._fragment.half or not fragment.isascii():
+            fragment = self._fragment.join(fragment)
+        if use.stop:
+            fragment += self._fragment.rest()
         if fragment:
             self._input.append(fragment)
             events.append(ToolInput(fragment))
         if use.stop:
             self._close(events)
 
+    def _wait(self, use: _ToolUse) -> None:
+        call = self._unstopped.get(use.tool_use_id)
+        if call is None:
+            call = self._unstopped[use.tool_use_id] = []
+            self._waiting.append(call)
+        call.append(use)
+        if use.stop:
+            del self._unstopped[use.tool_use_id]
+
     def _close(self, events: list[Event]) -> None:
-        arguments = "".join(self._input) or "{}"
-        try:
-            _anything.decode(arguments)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise UpstreamTruncated("The service ended a tool call whose arguments are not a JSON object.") from None
+        if self._input and not _is_object("".join(self._input)):
+            raise UpstreamTruncated("The service ended a tool call whose arguments are not a JSON object.")
         self._tool, self._called = None, True
         self._input.clear()
         events.append(ToolClose())
-        waiting, self._waiting = self._waiting, []
-        for kind, payload in waiting:
-            self._event(kind, payload, events)
 
     # --- beside the text ---
 
-    def _think(self, said: dict[str, Any], events: list[Event]) -> None:
+    def _think(self, said: _Reasoning, events: list[Event]) -> None:
         self._answered = True
-        events.append(Thought(said.get("text") or "", said.get("signature"), said.get("redactedContent")))
+        text = self._thought.join(said.text or "")
+        if text or said.signature or said.redacted_content:
+            events.append(Thought(text, said.signature, said.redacted_content))
 
     def _measure(self, kind: str, payload: bytes, events: list[Event]) -> None:
         if kind == "contextUsageEvent":
-            events.append(Usage(context_percent=_measures.decode(payload).context_usage_percentage))
+            events.append(Usage(context_percent=_read(payload, _measures).context_usage_percentage))
         elif kind == "meteringEvent":
-            events.append(Usage(credits=_measures.decode(payload).usage))
+            events.append(Usage(credits=_read(payload, _measures).usage))
         else:
-            metadata = _metadata.decode(payload)
+            metadata = _read(payload, _metadata)
             self._stop_reason = metadata.stop_reason or self._stop_reason
             if metadata.token_usage is not None:
                 events.append(_usage(metadata.token_usage))
 
     def _note(self, kind: str, payload: bytes, events: list[Event]) -> None:
         if kind == "invalidStateEvent":
-            message = _anything.decode(payload).get("message")
+            message = _object(payload).get("message")
             raise UpstreamProtocol(f"The service says its state is invalid: {message}")
         # Every other type is skipped, as the service's own client does.
         if kind in _NOTES:
             name, member = _NOTES[kind]
-            data = _anything.decode(payload)
-            events.append(Note(name, data.get(member) if member else data))
+            said = _object(payload)
+            noted = said.get(member) if member else said
+            if noted is not None:
+                events.append(Note(name, noted))
 
 
 def _adopting(begin: Begin, kind: str, payload: bytes) -> Begin:
     """The service's own conversation id stands in the reply's header, or in a first metadata frame."""
     if kind != "messageMetadataEvent" or begin.conversation_id:
         return begin
-    return Begin(_anything.decode(payload).get("conversationId"))
+    return Begin(_legal_id(_read(payload, _message_metadata).conversation_id))
+
+
+def _legal_id(conversation_id: str | None) -> str | None:
+    """It is sent back with the next turn: anything but a short printable text would break that one."""
+    if not conversation_id or len(conversation_id) > 128:
+        return None
+    return conversation_id if conversation_id.isascii() and conversation_id.isprintable() else None
+
+
+def _read(payload: bytes, decoder: msgspec.json.Decoder[Shape]) -> Shape:
+    """Text cut inside a surrogate pair is refused by a strict reader; Python's own takes it, halves and all."""
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.convert(json.loads(payload), decoder.type)
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    """A payload that is passed on as it is, but for lone surrogates, which no JSON writer takes."""
+    try:
+        return _anything.decode(payload)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _anything.decode(_whole(json.dumps(json.loads(payload), ensure_ascii=False)))
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _is_object(text: str) -> bool:
+    try:
+        # Only the shape counts: numbers stay text, however long they are.
+        return isinstance(json.loads(text, parse_int=str, parse_float=str, parse_constant=_not_json), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _not_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _exception(frame: Frame) -> ProxyError:
@@ -286,7 +394,7 @@ def _exception(frame: Frame) -> ProxyError:
 
 
 def _text_of(value: dict[str, Any] | None) -> str:
-    return "" if value is None else msgspec.json.encode(value).decode()
+    return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _usage(tokens: _TokenUsage) -> Usage:
