@@ -46,8 +46,10 @@ class _Protocol(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way: the connection is broken off")
         error = InvalidRequest("This is not a valid HTTP request.") if status < 500 else ProxyError("Internal error.")
-        self.force_close()
-        return error_response(error, f"req_{uuid.uuid4().hex}")
+        response = error_response(error, f"req_{uuid.uuid4().hex}")
+        # The answer's own flag: the connection's would close it before the answer is out.
+        response.force_close()
+        return response
 
 
 class _Server(web.Server):
