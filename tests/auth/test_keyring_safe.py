@@ -1,9 +1,14 @@
-"""The backends here are real plug-ins of the keyring library, as its own tests write them."""
+"""The backends here are plug-ins of the keyring library, as its own tests write them; one test meets a desktop's."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from keyring.backend import KeyringBackend
@@ -132,3 +137,36 @@ def test_a_store_keeps_its_sign_in_there(tmp_path, make_login):
     with store.writing() as files:
         files.remove()
     assert backend.entries == {}
+
+
+REAL = """
+import json, sys
+import keyring
+from cw_proxy.auth.keyring_safe import KeyringSafe
+print(type(keyring.get_keyring()).__module__)
+safe, data = KeyringSafe(seconds=30), sys.stdin.buffer.read()
+sealed = safe.seal(data)
+assert b"canary" not in sealed
+assert json.loads(KeyringSafe().unseal(sealed)) == json.loads(data)
+safe.discard(sealed)
+assert safe.unseal(sealed) is None
+"""
+UNLOCKED = 'printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null; exec "$0" -c "$1" < "$2"'
+
+
+@pytest.mark.skipif(
+    not (shutil.which("dbus-run-session") and shutil.which("gnome-keyring-daemon")),
+    reason="needs dbus-run-session and gnome-keyring-daemon",
+)
+def test_the_real_keyring_of_a_desktop(tmp_path: Path):
+    (tmp_path / "data").write_bytes(DATA)
+    (tmp_path / "run").mkdir(mode=0o700)
+    home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    done = subprocess.run(
+        ["dbus-run-session", "--", "sh", "-c", UNLOCKED, sys.executable, REAL, str(tmp_path / "data")],
+        env={**os.environ, **home},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "keyring.backends.SecretService\n"), done.stderr
