@@ -16,6 +16,7 @@ import generate_texts as texts
 import msgspec
 
 from cw_proxy import config, errors, events
+from cw_proxy.backends.codewhisperer import request as payload
 from cw_proxy.cli import root
 from cw_proxy.cli.serve import serve
 from cw_proxy.emulator import Settings, directives
@@ -155,6 +156,12 @@ def parameter_table(treatment: str) -> str:
 
 def ignored_parameters() -> str:
     return ", ".join(code(name) for name, treatment in parameters() if treatment == "ignored") + ".\n"
+
+
+def added_texts() -> str:
+    """The texts of ours that the service may get beside the client's: they are all in request.py."""
+    rows = ((f"“{getattr(payload, name)}”", code(name), when) for name, when in texts.ADDED_TEXTS.items())
+    return table(("text", "name", "when it is sent"), rows)
 
 
 # --- events -----------------------------------------------------------------------------------------------

@@ -74,6 +74,12 @@ PARAMETERS = {
     "functions": "An empty list is taken.",
 }
 
+ADDED_TEXTS = {
+    "ACKNOWLEDGEMENT": "As the assistant's answer to the system text, which is sent as the first user turn.",
+    "NO_TEXT": "As a turn that has no text, and as the first user turn when the chat begins with the assistant.",
+    "CONTINUE": "As the last user turn when the chat ends with the assistant.",
+}
+
 EVENTS = {
     "Begin": "The service has begun to answer; its conversation id, if it names one.",
     "Fail": "The answer ended with an error.",
