@@ -64,8 +64,11 @@ def emulator(host: str, port: int, auto_approve: bool, strict_tokens: bool, toke
             click.echo(f"What it has seen: {server.url}/_emulator/stats   End with Ctrl-C.")
             await stop.wait()
 
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve())
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serve())
+    except OSError as fault:
+        raise click.ClickException(f"cannot listen on {host} port {port}: {fault.strerror or fault}") from fault
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from cw_proxy.emulator import frames
 from cw_proxy.emulator.conversation import Conversation
 from cw_proxy.emulator.decision import Break, Decision
+from cw_proxy.emulator.model_fields import Wishes
 from cw_proxy.emulator.refusal import fault_of_class
 from cw_proxy.emulator.script import Action, Lose, Pause, Plan, Write
 from cw_proxy.emulator.settings import Settings
 
 CONTEXT_WINDOW = 200_000  # tokens
 _CHARACTERS_PER_TOKEN = 4
+_THOUGHT = "The emulator has no thoughts of its own."
+_THOUGHT_PIECE = 16
 _BROKEN = msgspec.json.encode(
     {"message": "The model stopped in the middle of the answer.", "reason": "MODEL_TEMPORARILY_UNAVAILABLE"}
 )
@@ -35,6 +38,13 @@ class Identity:
     model_id: str
 
 
+def grant(decision: Decision, wishes: Wishes) -> Decision:
+    """What the request's own fields change in an answer."""
+    most = (wishes.max_tokens or CONTEXT_WINDOW) * _CHARACTERS_PER_TOKEN
+    cut = len(decision.text) > most
+    return replace(decision, text=decision.text[:most], cut=cut, thought=_THOUGHT if wishes.thinking else "")
+
+
 def plan_answer(decision: Decision, conversation: Conversation, settings: Settings, identity: Identity) -> Plan:
     if decision.fault is not None:
         return Plan(refusal=fault_of_class(decision.fault))
@@ -42,11 +52,19 @@ def plan_answer(decision: Decision, conversation: Conversation, settings: Settin
     if settings.message_metadata:
         ids = {"conversationId": identity.conversation_id, "utteranceId": identity.utterance_id}
         plan.actions.append(Write(frames.encode(("messageMetadataEvent", ids))))
+    plan.actions += _spaced(_thought_frames(decision), settings.piece_delay)
     plan.actions += _spaced(_text_frames(decision, settings, identity), settings.piece_delay)
     if _breaks(decision, settings):
         return _broken(plan, decision.broken)
     plan.actions += _spaced(_tool_frames(decision, settings, identity), settings.piece_delay)
     return plan
+
+
+def _thought_frames(decision: Decision) -> Iterator[bytes]:
+    """Text, then its signature, each in frames of their own (§1.4)."""
+    if decision.thought:
+        parts = [{"text": piece} for piece in frames.pieces(decision.thought, _THOUGHT_PIECE)]
+        yield from (frames.encode(("reasoningContentEvent", part)) for part in [*parts, {"signature": "ZW11bGF0ZWQ="}])
 
 
 def _text_frames(decision: Decision, settings: Settings, identity: Identity) -> Iterator[bytes]:
@@ -111,6 +129,8 @@ def _metadata(
             "cacheWriteInputTokens": 0,
             "contextUsagePercentage": percentage,
         }
-    if settings.stop_reason:
+    if decision.cut:
+        metadata["stopReason"] = "MAX_TOKENS"
+    elif settings.stop_reason:
         metadata["stopReason"] = "TOOL_USE" if decision.calls else "END_TURN"
     return metadata

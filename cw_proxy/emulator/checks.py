@@ -14,7 +14,8 @@ from cw_proxy.emulator.checks_messages import check_assistant, check_user
 from cw_proxy.emulator.checks_tools import check_results, check_tool_names_known
 from cw_proxy.emulator.conversation import read_conversation
 from cw_proxy.emulator.fields import Object, matching, optional_object, optional_text, required_object
-from cw_proxy.emulator.loose import as_list, as_object
+from cw_proxy.emulator.loose import as_list, as_object, as_text
+from cw_proxy.emulator.model_fields import check_model_fields
 from cw_proxy.emulator.refusal import Refusal, improper
 from cw_proxy.emulator.settings import Settings
 
@@ -28,7 +29,7 @@ _USER, _ASSISTANT = "userInputMessage", "assistantResponseMessage"
 
 def check_request(body: Object, settings: Settings) -> None:
     matching(body, "profileArn", _PROFILE_ARN, "", most=950)
-    optional_object(body, "additionalModelRequestFields", "")
+    fields = optional_object(body, "additionalModelRequestFields", "") or {}
     state = required_object(body, "conversationState", "")
     path = "conversationState"
     _check_state(state, path)
@@ -39,6 +40,7 @@ def check_request(body: Object, settings: Settings) -> None:
     for index, entry in enumerate(history):
         _check_entry(entry, f"{path}.history[{index}]", settings)
     _check_entry(current, f"{path}.currentMessage", settings)
+    check_model_fields(as_text(as_object(current[_USER]).get("modelId")), fields)
     _check_pairing([*history, current], path)
     check_tool_names_known(history, current, f"{path}.history")
     if read_conversation(body).size > settings.overflow_threshold:

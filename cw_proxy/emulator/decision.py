@@ -33,12 +33,14 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`fault`, a status class, stands alone: then there is nothing else."""
+    """`fault`, a status class, stands alone: then there is nothing else. `cut`: the text was longer than allowed."""
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     fault: int | None = None
     broken: Break | None = None
+    thought: str = ""
+    cut: bool = False
 
 
 def decide(conversation: Conversation, faults: dict[str, int]) -> Decision:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from cw_proxy.emulator.model_fields import SCHEMAS
 from cw_proxy.emulator.refusal import Refusal, improper
 from cw_proxy.emulator.service import Form, check_account, check_bearer, content_type_of, read_body, service_headers
 from cw_proxy.emulator.settings import Settings
@@ -86,7 +87,9 @@ class RuntimeService:
 
 
 def model(name: str) -> Object:
+    fields = {"additionalModelRequestFieldsSchema": SCHEMAS[name]} if name in SCHEMAS else {}
     return {
+        **fields,
         "modelId": name,
         "modelName": "Auto" if name == "auto" else name.replace("-", " ").title(),
         "description": f"The emulator's {name}: no model is behind it",

@@ -80,6 +80,11 @@ class Emulator:
             await self._runner.cleanup()
             self._runner = None
 
+    async def until(self, holds: Callable[[Stats], bool]) -> None:
+        """Waits until the stats are as wanted. Asked again whenever a call of the streaming service begins or ends."""
+        while not holds(self.stats):
+            await self._streaming.change()
+
     def reset(self) -> None:
         """Settings, stats, scripts and fault counters as at the start. Sign-ins survive."""
         self.settings.update(self._initial)

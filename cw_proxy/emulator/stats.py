@@ -14,9 +14,10 @@ _MASKED = "Bearer ***"
 
 @dataclass(slots=True)
 class Stats:
-    """`requests`, `in_flight`, `completed` and `cancelled_by_client` count calls of the streaming service only."""
+    """`requests` to `refused` count the streaming service only; `connections` those that brought its requests."""
 
     requests: int = 0
+    connections: int = 0
     in_flight: int = 0
     completed: int = 0
     cancelled_by_client: int = 0

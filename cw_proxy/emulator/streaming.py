@@ -10,16 +10,18 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from weakref import WeakSet
 
 from aiohttp import web
 
 from cw_proxy.emulator import frames
-from cw_proxy.emulator.answer import Identity, plan_answer, tail_actions
+from cw_proxy.emulator.answer import Identity, grant, plan_answer, tail_actions
 from cw_proxy.emulator.checks import check_request
 from cw_proxy.emulator.conversation import Conversation, read_conversation
 from cw_proxy.emulator.decision import Decision, decide
 from cw_proxy.emulator.directives import script_name
 from cw_proxy.emulator.loose import as_object, as_text
+from cw_proxy.emulator.model_fields import read_wishes
 from cw_proxy.emulator.player import Player
 from cw_proxy.emulator.refusal import Refusal
 from cw_proxy.emulator.script import Plan, Write, compile_script
@@ -57,12 +59,16 @@ class StreamingService:
         self._accepts_token = accepts_token
         self.faults: dict[str, int] = {}
         self.closing = False
+        self._change = asyncio.Event()
+        self._connections: WeakSet[asyncio.Transport] = WeakSet()
 
     async def handle(self, request: web.Request, form: Form) -> web.StreamResponse:
         """Counts the call, whatever becomes of it."""
         self._stats.requests += 1
         self._stats.in_flight += 1
         self._stats.saw_headers(request.headers)
+        self._saw_connection(request.transport)
+        self._changed()
         player = Player(request)
         try:
             return await self._answer(request, form, player)
@@ -79,6 +85,21 @@ class StreamingService:
             raise
         finally:
             self._stats.in_flight -= 1
+            self._changed()
+
+    def _saw_connection(self, transport: asyncio.Transport | None) -> None:
+        if transport is not None and transport not in self._connections:
+            self._connections.add(transport)
+            self._stats.connections += 1
+
+    def _changed(self) -> None:
+        """Each change has its own event, so that no waiter misses one."""
+        change, self._change = self._change, asyncio.Event()
+        change.set()
+
+    async def change(self) -> None:
+        """Until a call begins or ends."""
+        await self._change.wait()
 
     async def _answer(self, request: web.Request, form: Form, player: Player) -> web.StreamResponse:
         # The bearer comes first: a service does not read the body of a stranger.
@@ -104,7 +125,7 @@ class StreamingService:
         name = script_name(conversation.turns) or self._settings.default_script
         if name is not None:
             return self._scripted(name, conversation)
-        decision = decide(conversation, self.faults)
+        decision = grant(decide(conversation, self.faults), read_wishes(body))
         identity = Identity(conversation_id, str(uuid.uuid4()), _tool_use_ids(), _model_id(body))
         plan = plan_answer(decision, conversation, self._settings, identity)
         return self._with_tail(plan, conversation, decision)

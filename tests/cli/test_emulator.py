@@ -76,3 +76,10 @@ def test_the_help_names_the_language() -> None:
     shown = CliRunner().invoke(emulator, ["--help"]).output
     for word in ("flip_crc", "fragments", "/_emulator/stats", "count from 1 to 20"):
         assert word in shown
+
+
+async def test_a_port_that_is_taken() -> None:
+    async with running() as (_, url):
+        refused = await asyncio.to_thread(CliRunner().invoke, emulator, ["--port", url.rpartition(":")[2]])
+    assert refused.exit_code == 1
+    assert "cannot listen" in refused.output

@@ -65,3 +65,10 @@ async def test_many_at_once(emulator: Emulator, caller: Caller) -> None:
     seen = await asyncio.gather(*(caller.ask(f"reply with exactly the token T{number}") for number in range(20)))
     assert [one.text for one in seen] == [f"T{number}" for number in range(20)]
     assert (emulator.stats.requests, emulator.stats.in_flight) == (20, 0)
+
+
+async def test_until_waits_for_the_stats(emulator: Emulator, caller: Caller) -> None:
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(emulator.until(lambda stats: stats.completed == 2))
+        for _ in range(2):
+            group.create_task(caller.ask("count from 1 to 3"))

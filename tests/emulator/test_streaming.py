@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import aiohttp
 import pytest
-from emulator_client import Caller, a_body, a_tool
+from emulator_client import Body, Caller, a_body, a_tool
 
 from cw_proxy.emulator import Emulator
 from cw_proxy.emulator.decision import NO_DIRECTIVE
@@ -83,8 +84,7 @@ async def test_a_client_that_leaves_is_noticed(emulator: Emulator, caller: Calle
     assert emulator.stats.in_flight == 1
     response.close()
     async with asyncio.timeout(10):
-        while emulator.stats.in_flight:
-            await asyncio.sleep(0)
+        await emulator.until(lambda stats: not stats.in_flight)
     assert (emulator.stats.cancelled_by_client, emulator.stats.completed) == (1, 0)
 
 
@@ -93,3 +93,27 @@ def test_operation_of() -> None:
     assert operation_of(prefix + "SendMessage") == "SendMessage"
     assert operation_of(prefix + "Other") is None
     assert operation_of("SendMessage") is None
+
+
+async def test_connections_are_counted(emulator: Emulator, caller: Caller) -> None:
+    for _ in range(3):
+        await caller.ask("count from 1 to 3")
+    assert (emulator.stats.connections, emulator.stats.requests) == (1, 3)
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer x"}) as session:
+        await Caller(session, emulator.url).ask("count from 1 to 3")
+    assert emulator.stats.connections == 2
+
+
+async def test_a_model_that_takes_fields_of_its_own(caller: Caller) -> None:
+    def body(**fields: object) -> Body:
+        asked = a_body("count from 1 to 50")
+        asked["conversationState"]["currentMessage"]["userInputMessage"]["modelId"] = "claude-opus-4.5"
+        return {**asked, "additionalModelRequestFields": fields}
+
+    cut = await caller.send(body(max_tokens=3))
+    assert cut.text == "1 2 3 4 5 6 "
+    assert cut.payloads("metadataEvent") == [{"stopReason": "MAX_TOKENS"}]
+    thought = await caller.send(body(thinking={"type": "adaptive"}, output_config={"effort": "low"}))
+    assert [list(payload) for payload in thought.payloads("reasoningContentEvent")][-1] == ["signature"]
+    assert thought.text.endswith(" 50")
+    assert (await caller.send(body(temperature=1))).status == 400
