@@ -283,8 +283,11 @@ class ChunkEncoder:
                 self._characters += len(event.fragment)
                 return self._call_delta({"function": {"arguments": event.fragment}})
             case ToolClose():
+                if not self._bare_call:
+                    return b""
                 # No input at all means an empty object; clients parse what they are given.
-                return self._call_delta({"function": {"arguments": "{}"}}) if self._bare_call else b""
+                self._characters += len("{}")
+                return self._call_delta({"function": {"arguments": "{}"}})
 
     def _call_delta(self, call: dict[str, Any]) -> bytes:
         return self._delta({"tool_calls": [{"index": self._call, **call}]})
