@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonschema
 import pytest
 
 from cw_proxy.emulator.arguments import COMMAND_KEYS, PATH_KEYS, fill, put, resolve
@@ -36,7 +35,6 @@ def a_tool(required: list[str] | None = None, **properties: Any) -> Tool:
 def test_required_properties_are_filled_neutrally(schema: dict[str, Any], value: object) -> None:
     tool = a_tool(["p"], p=schema, optional=TEXT)
     assert fill(tool, {}) == {"p": value}
-    jsonschema.validate(fill(tool, {}), tool.schema)
 
 
 def test_what_is_given_stays() -> None:
