@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -66,7 +66,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     connect_timeout: Seconds = _setting(10.0, "Seconds to connect to the service.")
     stall_timeout: Seconds = _setting(300.0, "Seconds the service may stay silent before or within an answer.")
     max_payload_bytes: Count = _setting(600_000, "Largest body sent to the service; more is an error, never cut.")
-    store: str = _setting("files", "Where the login is kept: `files` (0600) or `keyring`.")
+    store: Literal["files", "keyring"] | None = _setting(
+        None, "Where `login` keeps secrets: `files` (0600) or `keyring`; by default where they are, else files."
+    )
     debug: bool = _setting(False, "Log more. Never tokens, keys or what is said.")
     aliases: dict[str, str] = _setting({}, "Names of models: `[aliases]` table, name = id the service lists.")
 
@@ -197,8 +199,6 @@ def _check_urls(config: Config) -> None:
         url = getattr(config, name)
         if url is not None:
             check_url(name, url)
-    if config.store not in ("files", "keyring"):
-        raise ConfigError("'store' is either files or keyring.")
 
 
 def check_url(name: str, url: str) -> None:

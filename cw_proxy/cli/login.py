@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from cw_proxy.cli import settings
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,7 +32,7 @@ def login(start_url: str | None, region: str | None, no_browser: bool, keep: Kee
 
     Shows a code to confirm in the browser and waits until that is done. Signing in again replaces the sign-in.
     """
-    store = _store()
+    store, keep = _store(), keep or settings.load().store
     # Before the person is sent to the browser: is the home writable, and what is there readable?
     store.load()
     with store.writing() as files:
@@ -63,8 +65,8 @@ def status(as_json: bool) -> None:
 
     from cw_proxy.auth.renewer import ended, not_signed_in
 
-    if os.environ.get("CW_PROXY_ACCESS_TOKEN"):
-        click.echo(json.dumps({"signed_in": True, "store": "environment"}) if as_json else _FROM_ENVIRONMENT)
+    if settings.load().access_token is not None:
+        click.echo(json.dumps({"signed_in": True, "store": "settings"}) if as_json else _WITHOUT_LOGIN)
         return
     store, now = _store(), time.time()
     login = store.load()
@@ -79,7 +81,7 @@ def status(as_json: bool) -> None:
         click.echo(_described(login, facts, now))
 
 
-_FROM_ENVIRONMENT = "Signed in with the access token in CW_PROXY_ACCESS_TOKEN; it is not renewed."
+_WITHOUT_LOGIN = "Signed in with the access token from the settings (CW_PROXY_ACCESS_TOKEN); it is not renewed."
 
 
 # --- settings -----------------------------------------------------------------------------------------------
@@ -87,11 +89,9 @@ _FROM_ENVIRONMENT = "Signed in with the access token in CW_PROXY_ACCESS_TOKEN; i
 
 def _settings() -> tuple[Path, str | None]:
     """The home folder, and another address of SSO OIDC."""
-    from pathlib import Path
+    from cw_proxy import config
 
-    home = os.environ.get("CW_PROXY_HOME")
-    folder = Path(home).expanduser() if home else Path.home() / ".codewhisperer-proxy"
-    return folder, os.environ.get("CW_PROXY_OIDC_URL") or None
+    return config.home(), settings.load().oidc_url
 
 
 def _store() -> Store:

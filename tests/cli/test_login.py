@@ -203,7 +203,7 @@ async def test_a_token_from_the_environment_is_said(home: Path):
     assert code == 0
     assert "CW_PROXY_ACCESS_TOKEN" in out
     assert "canary" not in out
-    assert json.loads((await command("status", "--json"))[1]) == {"signed_in": True, "store": "environment"}
+    assert json.loads((await command("status", "--json"))[1]) == {"signed_in": True, "store": "settings"}
 
 
 @pytest.mark.parametrize(
