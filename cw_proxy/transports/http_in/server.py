@@ -101,6 +101,9 @@ class HttpServer:
             raise
         except Exception:  # the outermost edge: whatever went wrong, the client gets JSON and nothing of our insides
             log.exception("request %s failed", request_id)
+            if request.writer.output_size > 0:
+                # No answer inside an answer, and no clean end: that would look like a whole one.
+                raise ConnectionError("broken off in the middle of an answer") from None
             fault = ProxyError(f"Internal error. The server's log has more under {request_id}.")
             return error_response(fault, request_id, extra)
 
