@@ -1,0 +1,481 @@
+"""Playbooks of one exchange: what the service answers to each call, what comes out, which calls went in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+from strategies import exception, frame, request, say
+
+from cw_proxy import errors
+from cw_proxy.backends.codewhisperer import CodeWhisperer
+from cw_proxy.backends.codewhisperer.hosts import Hosts
+from cw_proxy.conversations import Conversations
+from cw_proxy.events import Begin, End, Event, Fail, OrderCheck, Text, Usage
+from cw_proxy.exchange import Asker, Exchange
+from cw_proxy.interfaces import Credential
+from cw_proxy.model import Request
+from cw_proxy.secret import Secret
+from cw_proxy.wire.call import HttpCall, HttpReply
+
+HOSTS = Hosts("https://service.example", "https://runtime.example", "us-east-1")
+TAIL = frame("contextUsageEvent", {"contextUsagePercentage": 5.0})
+TAIL_EVENT = Usage(context_percent=5.0)
+PROFILE = "arn:aws:codewhisperer:us-east-1:000000000000:profile/EXAMPLE"
+ME = Asker(b"me", {})
+
+
+def text(content: str) -> bytes:
+    return frame("assistantResponseEvent", {"content": content})
+
+
+class Answer:
+    """What the service answers to one call: a body in network reads, which a ProxyError breaks off."""
+
+    def __init__(self, *pieces: bytes | errors.ProxyError, status: int = 200, **headers: str) -> None:
+        self.status = status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.pieces = pieces
+        self.gate: asyncio.Event | None = None  # the last piece waits for it
+        self.closed = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            if self.gate is not None and piece is self.pieces[-1]:
+                await self.gate.wait()
+            if isinstance(piece, errors.ProxyError):
+                raise piece
+            yield piece
+
+
+def ok(content: str = "hello") -> Answer:
+    return Answer(text(content), TAIL)
+
+
+def refused(status: int, name: str, message: str = "No.", reason: str | None = None) -> Answer:
+    return Answer(json.dumps({"__type": name, "message": message, "reason": reason}).encode(), status=status)
+
+
+def listed(*ids: str, page: str | None = None) -> Answer:
+    return Answer(json.dumps({"models": [{"modelId": name} for name in ids], "nextToken": page}).encode())
+
+
+def profiles(*arns: str) -> Answer:
+    return Answer(json.dumps({"profiles": [{"arn": arn} for arn in arns]}).encode())
+
+
+class Service:
+    """A sender that plays answers in order and keeps the calls."""
+
+    def __init__(self, answers: Sequence[Answer | errors.ProxyError]) -> None:
+        self.answers = list(answers)
+        self.calls: list[HttpCall] = []
+
+    @asynccontextmanager
+    async def __call__(self, call: HttpCall) -> AsyncIterator[HttpReply]:
+        self.calls.append(call)
+        answer = self.answers.pop(0)
+        if isinstance(answer, errors.ProxyError):
+            raise answer
+        try:
+            yield HttpReply(answer.status, answer.headers, answer.chunks())
+        finally:
+            answer.closed = True
+
+    @property
+    def paths(self) -> list[str]:
+        return [call.url.partition("example/")[2].partition("?")[0] for call in self.calls]
+
+    def states(self) -> list[dict[str, Any]]:
+        return [json.loads(call.body)["conversationState"] for call in self.calls if b"conversationState" in call.body]
+
+
+class Tokens:
+    """Tokens in order: the next one is there once the one before is refused."""
+
+    def __init__(self, *tokens: str, profile: str | None = None) -> None:
+        self.tokens = [*tokens]
+        self.profile = profile
+        self.refused: list[str] = []
+
+    async def credential(self, *, rejected: Secret | None = None) -> Credential:
+        if rejected is not None:
+            self.refused.append(rejected.reveal())
+            if len(self.tokens) > 1 and rejected == Secret(self.tokens[0]):
+                self.tokens.pop(0)
+        return Credential(Secret(self.tokens[0]), "us-east-1", self.profile)
+
+    async def remember_profile(self, arn: str) -> None:
+        self.profile = arn
+
+
+class Stage:
+    """An exchange with everything around it in memory; time is turned by hand."""
+
+    def __init__(
+        self, *answers: Answer | errors.ProxyError, tokens: Tokens | None = None, hosts: Hosts = HOSTS
+    ) -> None:
+        self.service = Service(answers)
+        self.tokens = tokens or Tokens("token")
+        self.now = 0.0
+        self.delays: list[float] = []
+        self.ids = iter(f"id-{number}" for number in range(1000))
+        self.exchange = Exchange(
+            backend=CodeWhisperer(hosts=hosts, origin="CLI", max_body=10_000, opt_out=True),
+            send=self.service,
+            tokens=self.tokens,
+            conversations=Conversations(),
+            aliases={"mine": "claude-x"},
+            now=lambda: self.now,
+            new_id=lambda: next(self.ids),
+            sleep=self.sleep,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.delays.append(seconds)
+
+    async def batches(self, asked: Request | None = None, asker: Asker = ME) -> list[list[Event]]:
+        return [batch async for batch in self.exchange.run(asked or request(say("user", "hello")), asker)]
+
+    async def events(self, asked: Request | None = None, asker: Asker = ME) -> list[Event]:
+        events = [event for batch in await self.batches(asked, asker) for event in batch]
+        OrderCheck().feed(events)
+        return events
+
+
+# --- the answer ---
+
+
+async def test_one_batch_for_each_read_that_says_something() -> None:
+    stage = Stage(Answer(text("a") + text("b"), text("c")[:20], text("c")[20:], TAIL))
+    assert await stage.batches() == [[Begin(), Text("a"), Text("b")], [Text("c")], [TAIL_EVENT], [End("stop")]]
+    assert stage.service.paths == ["generateAssistantResponse"]
+
+
+BROKEN_OFF = errors.UpstreamTruncated("The connection was lost.")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "error"),
+    [
+        ([text("a"), exception("error")], errors.UpstreamUnavailable),
+        ([text("a") + exception("throttlingException")], errors.RateLimited),
+        ([text("a"), text("b")[:-1]], errors.UpstreamTruncated),
+        ([text("a"), b"\0" * 12], errors.UpstreamTruncated),
+        ([text("a"), BROKEN_OFF], errors.UpstreamTruncated),
+        ([text("a"), errors.UpstreamTimeout("Silent.")], errors.UpstreamTimeout),
+    ],
+)
+async def test_a_failure_after_the_first_event_comes_as_the_last_event(
+    pieces: list[bytes | errors.ProxyError], error: type[errors.ProxyError]
+) -> None:
+    stage = Stage(Answer(*pieces))
+    *events, fail = await stage.events()
+    assert events == [Begin(), Text("a")]
+    assert isinstance(fail, Fail)
+    assert type(fail.error) is error
+    assert len(stage.service.calls) == 1
+
+
+METADATA = frame("messageMetadataEvent", {"conversationId": "c-1"})
+
+
+@pytest.mark.parametrize("before", [[], [METADATA], [METADATA, frame("initial-response", {})]])
+async def test_a_failure_right_after_the_metadata_is_raised(before: list[bytes]) -> None:
+    stage = Stage(Answer(*before, exception("throttlingException", "Slow down.")))
+    with pytest.raises(errors.RateLimited, match=r"Slow down\."):
+        await stage.events()
+
+
+async def test_metadata_alone_waits_for_what_follows() -> None:
+    assert await Stage(Answer(METADATA, text("a"), TAIL)).batches() == [
+        [Begin("c-1"), Text("a")],
+        [TAIL_EVENT],
+        [End("stop")],
+    ]
+
+
+async def test_text_is_passed_on_before_the_service_goes_on() -> None:
+    answer = Answer(text("a"), TAIL)
+    answer.gate = asyncio.Event()
+    async with aclosing(Stage(answer).exchange.run(request(say("user", "hello")), ME)) as batches:
+        assert await anext(batches) == [Begin(), Text("a")]
+        assert not answer.closed
+    assert answer.closed
+
+
+# --- the calls ---
+
+DOWN = errors.UpstreamUnavailable("Down.")
+LOST = Answer(exception("error", reason="MODEL_TEMPORARILY_UNAVAILABLE"))
+
+
+@pytest.mark.parametrize("first", [DOWN, refused(500, "InternalServerException"), Answer(b"<html>", status=502), LOST])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_service_that_is_down_is_asked_at_most_twice_more(
+    first: Answer | errors.ProxyError, times: int
+) -> None:
+    stage = Stage(*[first] * times, ok())
+    assert Text("hello") in await stage.events()
+    assert len(stage.service.calls) == times + 1
+    for attempt, delay in enumerate(stage.delays):
+        assert 0 <= delay <= 0.2 * 2**attempt
+    assert len(stage.delays) == times
+
+
+async def test_a_service_that_stays_down_is_an_error_after_three_calls() -> None:
+    stage = Stage(DOWN, DOWN, DOWN, ok())
+    with pytest.raises(errors.UpstreamUnavailable):
+        await stage.events()
+    assert len(stage.service.calls) == 3
+
+
+async def test_the_repeats_are_one_conversation() -> None:
+    stage = Stage(DOWN, ok())
+    await stage.events()
+    assert stage.service.calls[0].body == stage.service.calls[1].body
+
+
+EMPTY = Answer()
+
+
+@pytest.mark.parametrize("empty", [EMPTY, Answer(METADATA), Answer(text(""))])
+async def test_an_empty_answer_is_asked_for_once_more(empty: Answer) -> None:
+    stage = Stage(empty, ok())
+    assert Text("hello") in await stage.events()
+    stage = Stage(empty, empty, ok())
+    with pytest.raises(errors.EmptyUpstreamResponse):
+        await stage.events()
+    assert len(stage.service.calls) == 2
+
+
+ONCE = [
+    (refused(429, "ThrottlingException"), errors.RateLimited),
+    (refused(429, "ThrottlingException", reason="MONTHLY_REQUEST_COUNT"), errors.InsufficientQuota),
+    (refused(402, "ServiceQuotaExceededException"), errors.InsufficientQuota),
+    (refused(400, "ValidationException"), errors.UpstreamRejected),
+    (refused(400, "ValidationException", "Input is too long."), errors.ContextLengthExceeded),
+    (refused(403, "AccessDeniedException", reason="FEATURE_NOT_SUPPORTED"), errors.UpstreamAccessDenied),
+    (errors.UpstreamTls("Wrong certificate."), errors.UpstreamTls),
+    (errors.UpstreamTimeout("Silent."), errors.UpstreamTimeout),
+    (Answer(text("a")[:10]), errors.UpstreamTruncated),
+]
+
+
+@pytest.mark.parametrize(("answer", "error"), ONCE)
+async def test_what_another_call_would_not_mend_is_raised_at_once(
+    answer: Answer | errors.ProxyError, error: type[errors.ProxyError]
+) -> None:
+    stage = Stage(answer, ok())
+    with pytest.raises(error) as raised:
+        await stage.events()
+    assert type(raised.value) is error
+    assert (len(stage.service.calls), stage.delays) == (1, [])
+
+
+# --- the token and the profile ---
+
+EXPIRED = refused(403, "AccessDeniedException", "The bearer token included in the request is invalid.")
+
+
+async def test_a_refused_token_is_replaced_once() -> None:
+    stage = Stage(EXPIRED, ok(), tokens=Tokens("old", "new"))
+    assert Text("hello") in await stage.events()
+    assert [call.headers["Authorization"] for call in stage.service.calls] == ["Bearer old", "Bearer new"]
+    assert (stage.tokens.refused, stage.delays) == (["old"], [])
+
+
+async def test_a_second_refusal_is_the_services_word() -> None:
+    stage = Stage(EXPIRED, EXPIRED, ok(), tokens=Tokens("old", "new", "newer"))
+    with pytest.raises(errors.UpstreamAccessDenied, match="bearer token"):
+        await stage.events()
+    assert stage.tokens.refused == ["old"]
+
+
+async def test_a_token_that_cannot_be_replaced_is_not_sent_again() -> None:
+    stage = Stage(EXPIRED, ok())
+    with pytest.raises(errors.UpstreamTokenRefused):
+        await stage.events()
+    assert len(stage.service.calls) == 1
+
+
+NEEDS_PROFILE = refused(400, "ValidationException", "profileArn is required for this request.")
+
+
+async def test_a_missing_profile_is_found_once_and_remembered() -> None:
+    stage = Stage(NEEDS_PROFILE, profiles(PROFILE), ok(), ok("again"))
+    await stage.events()
+    assert stage.service.paths == [
+        "generateAssistantResponse",
+        "ListAvailableProfiles",
+        "generateAssistantResponse",
+    ]
+    assert Text("again") in await stage.events()
+    sent = [json.loads(call.body).get("profileArn") for call in stage.service.calls]
+    assert sent == [None, None, PROFILE, PROFILE]
+
+
+async def test_an_account_without_profiles_hears_the_services_word() -> None:
+    stage = Stage(NEEDS_PROFILE, profiles(), ok())
+    with pytest.raises(errors.UpstreamProfileRequired):
+        await stage.events()
+    assert len(stage.service.calls) == 2
+
+
+async def test_the_profile_is_looked_for_in_the_next_region_when_one_fails() -> None:
+    stage = Stage(NEEDS_PROFILE, DOWN, profiles(PROFILE), ok(), hosts=Hosts("https://service.example"))
+    assert Text("hello") in await stage.events()
+    assert stage.tokens.profile == PROFILE
+
+
+async def test_token_and_profile_may_both_be_wanting() -> None:
+    stage = Stage(EXPIRED, NEEDS_PROFILE, profiles(PROFILE), ok(), tokens=Tokens("old", "new"))
+    assert Text("hello") in await stage.events()
+    assert stage.tokens.profile == PROFILE
+
+
+async def test_no_login_is_raised_before_any_call() -> None:
+    class SignedOut(Tokens):
+        async def credential(self, *, rejected: Secret | None = None) -> Credential:
+            raise errors.LoginRequired("Run `cw-proxy login`.")
+
+    stage = Stage(ok(), tokens=SignedOut())
+    with pytest.raises(errors.LoginRequired):
+        await stage.events()
+    assert stage.service.calls == []
+
+
+# --- the end before the end ---
+
+
+async def test_a_stop_sequence_ends_the_answer_and_the_call() -> None:
+    answer = Answer(text("one ST"), text("OP two"), text("three"))
+    stage = Stage(answer)
+    assert await stage.events(request(say("user", "hello"), stop=("STOP",))) == [Begin(), Text("one "), End("stop")]
+    assert answer.closed
+
+
+async def test_text_that_may_become_a_stop_sequence_is_not_lost() -> None:
+    for pieces, last in [([text("a ST")], End), ([text("a ST"), exception("error")], Fail)]:
+        *events, ending = await Stage(Answer(*pieces)).events(request(say("user", "hello"), stop=("STOP",)))
+        assert events == [Begin(), Text("a "), Text("ST")]
+        assert isinstance(ending, last)
+
+
+async def test_a_client_that_leaves_closes_the_call() -> None:
+    answer = Answer(text("a"), TAIL)
+    answer.gate = asyncio.Event()
+    stage = Stage(answer)
+    begun = asyncio.Event()
+
+    async def listen() -> None:
+        async with aclosing(stage.exchange.run(request(say("user", "hello")), ME)) as batches:
+            async for _ in batches:
+                begun.set()
+
+    task = asyncio.create_task(listen())
+    await begun.wait()
+    assert not answer.closed
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert answer.closed
+
+
+@pytest.mark.parametrize("answer", [EXPIRED, refused(500, "InternalServerException"), LOST])
+async def test_every_call_is_closed_before_the_next(answer: Answer) -> None:
+    answer.closed = False
+    stage = Stage(answer, ok(), tokens=Tokens("old", "new"))
+    await stage.events()
+    assert answer.closed
+
+
+# --- the model ---
+
+
+@pytest.mark.parametrize("name", ["auto", "codewhisperer", "AUTO", "gpt-4o"])
+async def test_the_default_model_needs_no_list(name: str) -> None:
+    stage = Stage(ok())
+    await stage.events(request(say("user", "hello"), model=name))
+    assert stage.service.paths == ["generateAssistantResponse"]
+    assert "modelId" not in stage.service.states()[0]["currentMessage"]["userInputMessage"]
+
+
+async def test_a_name_is_resolved_with_the_list_over_all_its_pages() -> None:
+    stage = Stage(listed("claude-a", page="2"), listed("claude-x"), ok())
+    await stage.events(request(say("user", "hello"), model="mine"))
+    assert stage.service.paths == ["ListAvailableModels", "ListAvailableModels", "generateAssistantResponse"]
+    assert "nextToken=2" in stage.service.calls[1].url
+    assert stage.service.states()[0]["currentMessage"]["userInputMessage"]["modelId"] == "claude-x"
+
+
+async def test_an_unknown_name_is_refused_without_asking() -> None:
+    stage = Stage(listed("claude-x"))
+    with pytest.raises(errors.ModelNotFound, match="claude-x"):
+        await stage.events(request(say("user", "hello"), model="claude-z"))
+
+
+async def test_the_list_is_kept_for_minutes() -> None:
+    stage = Stage(listed("a"), listed("b"))
+    for now, model in [(0, "a"), (299, "a"), (300, "b")]:
+        stage.now = now
+        assert [info.id for info in (await stage.exchange.catalog()).models] == [model]
+
+
+STALE = [DOWN, errors.UpstreamTimeout("Silent."), refused(429, "ThrottlingException"), Answer(b"<html>")]
+
+
+@pytest.mark.parametrize("failure", STALE)
+async def test_an_old_list_is_better_than_none_and_not_asked_for_at_every_turn(
+    failure: Answer | errors.ProxyError,
+) -> None:
+    stage = Stage(listed("a"), failure, listed("b"))
+    for now, model, calls in [(0, "a", 1), (301, "a", 2), (302, "a", 2), (340, "b", 3)]:
+        stage.now = now
+        assert [info.id for info in (await stage.exchange.catalog()).models] == [model]
+        assert len(stage.service.calls) == calls
+
+
+async def test_no_list_at_all_is_the_failure() -> None:
+    with pytest.raises(errors.UpstreamTimeout):
+        await Stage(errors.UpstreamTimeout("Silent.")).exchange.catalog()
+
+
+async def test_many_who_need_the_list_ask_for_it_once() -> None:
+    stage = Stage(listed("a"))
+    await asyncio.gather(*(stage.exchange.catalog() for _ in range(20)))
+    assert len(stage.service.calls) == 1
+
+
+async def test_a_list_without_end_is_left_at_some_page() -> None:
+    stage = Stage(*[listed("a", page="more")] * 1000)
+    await stage.exchange.catalog()
+    assert len(stage.service.calls) < 100
+
+
+# --- the conversation ---
+
+
+async def test_the_services_own_id_is_used_from_then_on() -> None:
+    stage = Stage(Answer(METADATA, text("a"), TAIL), ok())
+    await stage.events()
+    await stage.events()
+    assert [state["conversationId"] for state in stage.service.states()] == ["id-0", "c-1"]
+
+
+async def test_two_owners_never_share_a_conversation() -> None:
+    stage = Stage(ok(), ok(), ok())
+    for owner in (b"me", b"you", b"me"):
+        await stage.events(asker=Asker(owner, {"session-id": "same"}))
+    assert [state["conversationId"] for state in stage.service.states()] == ["id-0", "id-1", "id-0"]
+
+
+async def test_an_error_page_is_not_read_without_end() -> None:
+    answer = Answer(*[b"x" * 10_000] * 1000, status=400)
+    with pytest.raises(errors.UpstreamRejected):
+        await Stage(answer).events()
+    assert answer.closed
