@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 import click
-import generate_texts as texts
 import msgspec
 
 from cw_proxy import config, errors, events
@@ -24,6 +23,7 @@ from cw_proxy.emulator.control import Control
 from cw_proxy.emulator.library import SCRIPTS
 from cw_proxy.protocols import openai_chat
 from cw_proxy.transports.http_in import Endpoints
+from docs import generate_texts as texts
 
 WIDTH = 100  # characters of a help page, whatever terminal the generation runs in
 
