@@ -98,6 +98,12 @@ def test_an_event_is_out_with_its_last_byte() -> None:
     assert decoder.feed(b"data: b\r\r") == [b"b"]
 
 
+def test_a_crlf_cut_in_half_is_one_line_end() -> None:
+    decoder = SseDecoder()
+    assert decoder.feed(b"data: a\r") == decoder.feed(b"") == []
+    assert decoder.feed(b"\ndata: b\r\n\r\n") == [b"a\nb"]
+
+
 def test_a_long_line_in_small_pieces_is_joined_once() -> None:
     """The pieces are kept as they came: joining at each would copy the line hundreds of times."""
     stream = sse.data(bytes(1 << 20))
