@@ -15,7 +15,7 @@ import random
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
@@ -84,17 +84,18 @@ class Exchange:
 
         stop = StopFilter(request.stop) if request.stop else None
         order = OrderCheck()
-        async with aclosing(self._attempts(build)) as attempts:
-            async for events in attempts:
-                if stop is not None:
-                    events = stop.feed(events)
+        async with AsyncExitStack() as call:
+            answer, batch = await self._begun(build, call)
+            if isinstance(batch[0], Begin) and batch[0].conversation_id:
+                self._conversations.adopt(asker.owner, thread, batch[0].conversation_id, now=self._now())
+            while batch:
+                events = batch if stop is None else stop.feed(batch)
                 order.feed(events)
-                if events and isinstance(events[0], Begin) and events[0].conversation_id:
-                    self._conversations.adopt(asker.owner, thread, events[0].conversation_id, now=self._now())
                 if events:
                     yield events
                 if stop is not None and stop.hit:
                     return
+                batch = await answer.next()
 
     async def catalog(self) -> Catalog:
         """The service's models; a list that is a few minutes old is good enough, an older one if none is to be had."""
@@ -131,38 +132,39 @@ class Exchange:
 
     # --- one call, and its repeats ---
 
-    async def _attempts(self, build: Callable[[Credential], HttpCall]) -> AsyncGenerator[list[Event], None]:
-        for attempt in range(RETRIES + 1):
-            begun = False
+    async def _begun(
+        self, build: Callable[[Credential], HttpCall], call: AsyncExitStack
+    ) -> tuple[_Answer, list[Event]]:
+        """The first attempt that brings something, and what it brought; `call` keeps it open."""
+        attempt = 0
+        while True:
             try:
-                async with aclosing(self._stream(build)) as batches:
-                    async for events in batches:
-                        begun = True
-                        yield events
-                return
+                return await self._attempt(build, call)
             except errors.EmptyUpstreamResponse:
-                if begun or attempt >= 1:
+                if attempt >= 1:
                     raise
             except errors.UpstreamUnavailable:
-                if begun or attempt >= RETRIES:
+                if attempt >= RETRIES:
                     raise
+            await call.aclose()
             await self._sleep(random.uniform(0, _FIRST_DELAY * 2**attempt))  # noqa: S311  jitter, not a secret
+            attempt += 1
 
-    async def _stream(self, build: Callable[[Credential], HttpCall]) -> AsyncGenerator[list[Event], None]:
+    async def _attempt(
+        self, build: Callable[[Credential], HttpCall], call: AsyncExitStack
+    ) -> tuple[_Answer, list[Event]]:
         """One attempt. A Fail is raised while nothing but Begin came before it, so Begin waits for what follows."""
-        async with self._opened(build) as reply:
-            waiting: list[Event] | None = []
-            async with aclosing(_decoded(reply, self._backend.decoder(reply.headers))) as batches:
-                async for events in batches:
-                    if waiting is not None:
-                        waiting += events
-                        following = next((event for event in waiting if not isinstance(event, Begin)), None)
-                        if following is None:
-                            continue
-                        if isinstance(following, Fail):
-                            raise following.error
-                        events, waiting = waiting, None
-                    yield events
+        reply = await call.enter_async_context(self._opened(build))
+        answer = _Answer(reply, self._backend.decoder(reply.headers))
+        waiting: list[Event] = []
+        while events := await answer.next():
+            waiting += events
+            following = next((event for event in waiting if not isinstance(event, Begin)), None)
+            if isinstance(following, Fail):
+                raise following.error
+            if following is not None:
+                break
+        return answer, waiting
 
     @asynccontextmanager
     async def _opened(self, build: Callable[[Credential], HttpCall]) -> AsyncIterator[HttpReply]:
@@ -211,19 +213,31 @@ class Exchange:
         return None
 
 
-async def _decoded(reply: HttpReply, decoder: Decoder) -> AsyncGenerator[list[Event], None]:
-    """The events of each network read; what breaks the connection ends them as Fail."""
-    try:
-        async for chunk in reply.chunks:
-            if events := decoder.feed(chunk):
-                yield events
-                if isinstance(events[-1], Fail):
-                    return
-    except errors.ProxyError as error:
-        yield [Fail(error)]
-        return
-    if events := decoder.finish():
-        yield events
+class _Answer:
+    """An open reply, decoded. A plain object, not a generator around a generator: each layer costs at every read."""
+
+    __slots__ = ("_chunks", "_decoder", "_ended")
+
+    def __init__(self, reply: HttpReply, decoder: Decoder) -> None:
+        self._chunks = aiter(reply.chunks)
+        self._decoder = decoder
+        self._ended = False
+
+    async def next(self) -> list[Event]:
+        """The events of one network read, none after the last; what breaks the connection ends them as Fail."""
+        while not self._ended:
+            try:
+                events = self._decoder.feed(await anext(self._chunks))
+            except StopAsyncIteration:
+                self._ended = True
+                return self._decoder.finish()
+            except errors.ProxyError as error:
+                self._ended = True
+                return [Fail(error)]
+            if events:
+                self._ended = isinstance(events[-1], Fail)
+                return events
+        return []
 
 
 async def _small(reply: HttpReply) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import aiohttp
 import msgspec
@@ -52,16 +52,10 @@ class HttpSender:
     async def close(self) -> None:
         await self._session.close()
 
-    @asynccontextmanager
-    async def __call__(self, call: HttpCall) -> AsyncIterator[HttpReply]:
-        response = await self._request(call)
-        try:
-            yield HttpReply(response.status, response.headers, self._chunks(response))
-        finally:
-            # Read to its end, the connection is already back in the pool; else what is unread is dropped with it.
-            response.close()
+    def __call__(self, call: HttpCall) -> AbstractAsyncContextManager[HttpReply]:
+        return _Sent(self, call)
 
-    async def _request(self, call: HttpCall) -> aiohttp.ClientResponse:
+    async def request(self, call: HttpCall) -> aiohttp.ClientResponse:
         try:
             async with asyncio.timeout(self._settings.stall):
                 return await self._session.request(
@@ -76,7 +70,7 @@ class HttpSender:
         except (aiohttp.ClientError, OSError, ssl.SSLError) as fault:
             raise _before_the_reply(fault) from None
 
-    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         watch = _StallWatch(response.content, self._settings.stall)
         try:
             while True:
@@ -90,6 +84,22 @@ class HttpSender:
             raise UpstreamTruncated(f"The connection to the service broke: {type(fault).__name__}.") from None
         finally:
             watch.stop()
+
+
+class _Sent(AbstractAsyncContextManager[HttpReply]):
+    """One call, open inside the context."""
+
+    def __init__(self, sender: HttpSender, call: HttpCall) -> None:
+        self._sender = sender
+        self._call = call
+
+    async def __aenter__(self) -> HttpReply:
+        self._response = await self._sender.request(self._call)
+        return HttpReply(self._response.status, self._response.headers, self._sender.chunks(self._response))
+
+    async def __aexit__(self, *_: object) -> None:
+        # Read to its end, the connection is already back in the pool; else what is unread is dropped with it.
+        self._response.close()
 
 
 class _StallWatch:

@@ -8,14 +8,14 @@ breaks off a client that does not read; a time limit on every write would cost m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 import msgspec
 from aiohttp import web
 
 from cw_proxy.errors import ProxyError
-from cw_proxy.events import Event, Fail
+from cw_proxy.events import End, Event, Fail
 from cw_proxy.interfaces import Encoder
 from cw_proxy.wire import sse
 
@@ -34,6 +34,12 @@ class Timing(msgspec.Struct, frozen=True):
     write: float
 
 
+class _Response(web.StreamResponse):
+    """Its headers go out together with the first bytes: one write less for each answer."""
+
+    _send_headers_immediately = False
+
+
 async def stream_answer(
     request: web.BaseRequest,
     batches: AsyncGenerator[list[Event], None],
@@ -42,67 +48,75 @@ async def stream_answer(
     timing: Timing,
 ) -> web.StreamResponse:
     """Raises ProxyError while nothing has been sent."""
-    response = web.StreamResponse(headers={**extra, **_HEADERS})
+    response = _Response(headers={**extra, **_HEADERS})
+    writer = _Writer(response, request, timing)
     async with aclosing(batches):
-        first = asyncio.ensure_future(anext(batches, []))
         try:
-            done, _ = await asyncio.wait({first}, timeout=timing.ping)
-            if done:
-                first.result()  # raises what went wrong, while there is still a status to say it with
-            await response.prepare(request)
-            writer = _Writer(response, request, timing)
-            try:
-                await _relay(first, batches, encoder, writer)
-            finally:
-                writer.close()
+            await _relay(batches, encoder, writer)
         finally:
-            # Left by a cancellation: the generator must not be running when it is closed.
-            first.cancel()
-            await asyncio.wait({first})
+            writer.close()
     return response
 
 
-async def _relay(
-    first: Awaitable[list[Event]], batches: AsyncGenerator[list[Event], None], encoder: Encoder, writer: _Writer
-) -> None:
+async def _relay(batches: AsyncGenerator[list[Event], None], encoder: Encoder, writer: _Writer) -> None:
+    last = b""
     try:
-        await writer.write(encoder.feed(await first))
         async for events in batches:
+            if isinstance(events[-1], (End, Fail)):
+                last = encoder.feed(events)
+                break
             await writer.write(encoder.feed(events))
     except ProxyError as error:
-        await writer.write(encoder.feed([Fail(error)]))
-    await writer.end()
+        if not writer.begun:
+            raise
+        last = encoder.feed([Fail(error)])
+    await writer.end(last)
 
 
 class _Writer:
     """Writes, and watches over writing."""
+
+    __slots__ = ("_loop", "_ping", "_request", "_response", "_since", "_timer", "_timing", "_writing")
 
     def __init__(self, response: web.StreamResponse, request: web.BaseRequest, timing: Timing) -> None:
         self._response = response
         self._request = request
         self._timing = timing
         self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
+        self._since = self._loop.time()  # the last write's begin
         self._writing = False
         self._ping: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(timing.ping, self._tick)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the 200 is out."""
+        return self._response.prepared
+
     async def write(self, data: bytes) -> None:
         if not data:
             return
-        self._writing, self._last = True, self._loop.time()
+        self._writing, self._since = True, self._loop.time()
+        if not self._response.prepared:
+            await self._response.prepare(self._request)
         await self._response.write(data)
-        self._writing, self._last = False, self._loop.time()
+        self._writing = False
 
-    async def end(self) -> None:
+    async def end(self, last: bytes) -> None:
+        """The last bytes go out together with the body's end."""
+        self._writing, self._since = True, self._loop.time()
+        if not self._response.prepared:
+            await self._response.prepare(self._request)
+        await self._response.write_eof(last)
         self.close()
-        await self._response.write_eof()
 
     def close(self) -> None:
         self._timer.cancel()
+        if self._ping is not None:
+            self._ping.cancel()
 
     def _tick(self) -> None:
-        silent = self._loop.time() - self._last
+        silent = self._loop.time() - self._since
         if self._writing:
             if silent >= self._timing.write and self._request.transport is not None:
                 self._request.transport.abort()
