@@ -1,0 +1,241 @@
+"""The composition: from settings to a server that starts, drains and stops; where calls go, and with which token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from servers import NOBODY, TOKEN, Answer, ask, frames, login, post, proxy, request, said, settings, until, wire
+
+from cw_proxy.app import App, Core
+from cw_proxy.auth.store import Store
+from cw_proxy.config import Config
+from cw_proxy.emulator import Emulator
+from cw_proxy.errors import ConfigError
+from cw_proxy.secret import Secret
+
+PONG = "Reply with exactly the token PONG"
+READY = request("GET", "/health/ready")
+
+
+# --- starting ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
+async def test_an_address_that_others_reach_needs_a_key(host: str) -> None:
+    with pytest.raises(ConfigError, match="--api-key"):
+        App(settings(NOBODY, host=host), Path("/nonexistent"))
+
+
+async def test_with_a_key_it_may_listen_everywhere(emulator: Emulator) -> None:
+    async with proxy(emulator, host="0.0.0.0", api_keys=[Secret("a-key-of-the-test")]) as app:
+        port = app.url.rpartition(":")[2]
+        answer = await ask(f"http://127.0.0.1:{port}", post(PONG, headers={"x-api-key": "a-key-of-the-test"}))
+    assert answer.status == 200
+
+
+async def test_a_port_that_is_taken_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        app = App(settings(NOBODY, port=port), Path("/nonexistent"))
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}: Address already in use"):
+            await app.start()
+        await app.stop()
+
+
+async def test_the_url_is_where_it_listens(app: App) -> None:
+    assert app.url.startswith("http://127.0.0.1:")
+    assert not app.url.endswith(":0")
+
+
+# --- where calls go ---------------------------------------------------------------------------------------
+
+
+async def test_a_ready_token_is_used_and_nothing_is_written(emulator: Emulator, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with proxy(emulator, home) as app:
+        assert (await ask(app.url, post(PONG))).status == 200
+    assert not home.exists()
+    assert emulator.stats.token_grants == 0
+
+
+async def test_settings_reach_the_service(emulator: Emulator) -> None:
+    arn = "arn:aws:codewhisperer:us-east-1:123456789012:profile/TESTED000001"
+    async with proxy(f"{emulator.url}/", origin="AI_EDITOR", opt_out=False, profile_arn=arn) as app:
+        assert (await ask(app.url, post(PONG))).status == 200
+    body, headers = emulator.stats.last_body, emulator.stats.last_headers
+    assert body["conversationState"]["currentMessage"]["userInputMessage"]["origin"] == "AI_EDITOR"
+    assert body["profileArn"] == arn
+    assert headers["x-amzn-codewhisperer-optout"] == "false"
+    assert headers["user-agent"].startswith("cw-proxy/")
+
+
+async def test_the_profile_is_found_out_when_the_service_wants_it(emulator: Emulator) -> None:
+    emulator.settings.update({"profile_arn_required": True, "profiles": 2})
+    async with proxy(emulator) as app:
+        statuses = [(await ask(app.url, post(PONG))).status for _ in range(2)]
+    assert statuses == [200, 200]
+    assert emulator.stats.last_body["profileArn"].endswith("EMULATED0000")
+    assert emulator.stats.requests == 3, "found out once, then remembered"
+
+
+async def test_a_core_asks_without_serving(emulator: Emulator) -> None:
+    async with Core(settings(emulator.url), Path("/nonexistent")) as core:
+        assert (await core.exchange.catalog()).models[0].id == "auto"
+
+
+def test_a_setting_that_others_are_built_from_is_safe_to_show() -> None:
+    assert TOKEN not in repr(Config(access_token=Secret(TOKEN)))
+
+
+# --- the sign-in ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def home(emulator: Emulator, tmp_path: Path) -> Path:
+    """Signed in at the emulator, which takes no tokens but its own."""
+    emulator.settings.update({"auto_approve": True, "strict_tokens": True, "device_interval": 0})
+    await asyncio.to_thread(login, tmp_path / "home", emulator.url)
+    return tmp_path / "home"
+
+
+async def test_who_is_not_signed_in_is_told_how_and_served_as_soon_as_they_are(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    emulator.settings.update({"auto_approve": True, "strict_tokens": True, "device_interval": 0})
+    home = tmp_path / "home"
+    async with proxy(emulator, home, access_token=None) as app:
+        for data in (post(PONG), post(PONG, stream=True), request("GET", "/v1/models")):
+            answer = await ask(app.url, data)
+            assert (answer.status, answer.error["code"]) == (401, "login_required")
+            assert "cw-proxy login" in answer.error["message"]
+            assert answer.headers["x-should-retry"] == "false"
+        await asyncio.to_thread(login, home, emulator.url)
+        await until_status(app, 200)
+        with Store(home).writing() as files:
+            files.remove()
+        await until_status(app, 401)
+
+
+async def until_status(app: App, status: int) -> None:
+    async with asyncio.timeout(30):
+        while (await ask(app.url, post(PONG))).status != status:
+            await asyncio.sleep(0.05)
+
+
+async def ask_many(app: App, count: int) -> list[Answer]:
+    return await asyncio.gather(*(ask(app.url, post(f"Reply with exactly the token T{at}")) for at in range(count)))
+
+
+def contents(answers: list[Answer]) -> list[Any]:
+    return [answer.json["choices"][0]["message"]["content"] if answer.status == 200 else answer for answer in answers]
+
+
+async def test_a_hundred_that_meet_an_expired_token_make_one_refresh(emulator: Emulator, home: Path) -> None:
+    async with proxy(emulator, home, access_token=None) as app:
+        assert (await ask(app.url, post(PONG))).status == 200
+        assert emulator.oidc.expire_access_tokens() == 1
+        answers = await ask_many(app, 100)
+    assert contents(answers) == [f"T{at}" for at in range(100)]
+    assert (emulator.stats.refreshes, emulator.stats.refresh_reuse) == (1, 0)
+
+
+async def test_a_hundred_that_find_the_token_over_at_home_make_one_refresh(emulator: Emulator, home: Path) -> None:
+    """Here it is our own clock that says so, before any call is made."""
+    store = Store(home)
+    kept = store.load()
+    assert kept is not None
+    with store.writing() as files:
+        files.save(replace(kept, expires_at=1))
+    async with proxy(emulator, home, access_token=None) as app:
+        answers = await ask_many(app, 100)
+    assert contents(answers) == [f"T{at}" for at in range(100)]
+    assert (emulator.stats.refreshes, emulator.stats.refresh_reuse) == (1, 0)
+
+
+async def test_two_servers_of_one_home_share_one_refresh(emulator: Emulator, home: Path) -> None:
+    async with proxy(emulator, home, access_token=None) as one, proxy(emulator, home, access_token=None) as two:
+        await until_status(one, 200)
+        await until_status(two, 200)
+        emulator.oidc.expire_access_tokens()
+        first, second = await asyncio.gather(ask_many(one, 20), ask_many(two, 20))
+    assert contents([*first, *second]) == [f"T{at}" for at in range(20)] * 2
+    assert (emulator.stats.refreshes, emulator.stats.refresh_reuse) == (1, 0)
+
+
+async def test_a_dead_refresh_token_means_to_sign_in_again(emulator: Emulator, home: Path) -> None:
+    emulator.settings.update({"next_token_errors": ["invalid_grant"]})
+    async with proxy(emulator, home, access_token=None) as app:
+        emulator.oidc.expire_access_tokens()
+        answer = await ask(app.url, post(PONG))
+        assert (answer.status, answer.error["code"]) == (401, "login_required")
+        await asyncio.to_thread(login, home, emulator.url)
+        await until_status(app, 200)
+
+
+async def test_a_token_that_stays_refused_is_refreshed_once_only(emulator: Emulator, home: Path) -> None:
+    async with proxy(emulator, home, access_token=None) as app:
+        answer = await ask(app.url, post("Fault 403 times 9 id f1"))
+        again = await ask(app.url, post("Fault 403 times 9 id f2"))
+    assert [(one.status, one.error["code"]) for one in (answer, again)] == [(403, "upstream_access_denied")] * 2
+    assert "not authorized" in answer.error["message"], "the service's own words"
+    assert emulator.stats.refreshes == 1
+
+
+# --- stopping ---------------------------------------------------------------------------------------------
+
+
+async def test_draining_lets_open_streams_finish_and_lets_no_new_ones_in(emulator: Emulator) -> None:
+    emulator.scripts["two"] = [{"text": "First. "}, {"delay": 0.5}, {"text": "Second."}]
+    async with proxy(emulator) as app, wire(app.url) as connection:
+        await connection.send(post("Play the script two", stream=True))
+        await until(lambda: emulator.stats.in_flight == 1, "the stream is open")
+        draining = asyncio.ensure_future(app.drain())
+        await until(lambda: app.endpoints.draining, "the server drains")
+        ready, live = await ask(app.url, READY), await ask(app.url, request("GET", "/health/live"))
+        assert (ready.status, ready.json, live.status) == (503, {"status": "draining"}, 200)
+        refused = await ask(app.url, post(PONG))
+        assert (refused.status, refused.error["code"]) == (503, "shutting_down")
+        assert 1 <= int(refused.headers["retry-after"]) <= 5
+        assert not draining.done()
+        answer = await connection.answer()
+        assert said(answer.body) == "First. Second."
+        assert await draining is True
+
+
+async def test_nothing_open_drains_at_once(app: App) -> None:
+    async with asyncio.timeout(5):
+        assert await app.drain() is True
+
+
+async def test_a_stream_that_does_not_end_is_not_waited_for_for_ever(emulator: Emulator) -> None:
+    async with proxy(emulator, drain_timeout=0.1) as app, wire(app.url) as connection:
+        await connection.send(post("Play the script hang", stream=True))
+        seen = await connection.until(b"Then")
+        assert await app.drain() is False
+        await app.stop()
+        while data := await connection.read():
+            seen += data
+        assert b"[DONE]" not in seen
+        body = seen.split(b"\r\n\r\n", 1)[1]
+        assert not body.endswith(b"0\r\n\r\n"), "no clean end of the body"
+    await until(lambda: emulator.stats.in_flight == 0, "the call to the service is dropped")
+
+
+async def test_after_the_stop_nobody_listens(emulator: Emulator) -> None:
+    async with proxy(emulator) as app:
+        url = app.url
+    with pytest.raises(ConnectionRefusedError):
+        await ask(url, READY)
+
+
+async def test_a_hundred_streams_at_once_do_not_mix(app: App) -> None:
+    answers = await asyncio.gather(*(ask(app.url, post(f"Count from 1 to {at}", stream=True)) for at in range(1, 101)))
+    assert [said(answer.body) for answer in answers] == [" ".join(map(str, range(1, at + 1))) for at in range(1, 101)]
+    ids = {json.loads(frames(answer.body)[0])["id"] for answer in answers}
+    assert len(ids) == 100
