@@ -38,13 +38,14 @@ def failure_of_frame(name: str, payload: bytes) -> errors.ProxyError:
 def classify(
     name: str, message: str, reason: str | None, status: int = 0, retry_after: float | None = None
 ) -> errors.ProxyError:
+    name = name or _name_of_status(status)
     if reason in _OVERFLOW_REASONS or any(text in message for text in _OVERFLOW_TEXTS):
         return errors.ContextLengthExceeded(f"{message} The conversation is longer than the model's window.")
     if reason in _QUOTA_REASONS or name == "ServiceQuotaExceededException" or "MONTHLY_REQUEST_COUNT" in message:
         return errors.InsufficientQuota(f"{message} (The account's quota at the service is used up.)")
     if reason == "INSUFFICIENT_MODEL_CAPACITY" or _HIGH_LOAD in message:
         return errors.RateLimited(message, retry_after=retry_after or _DEFAULT_RETRY_AFTER)
-    return _by_name(name or _name_of_status(status), message, reason, retry_after)
+    return _by_name(name, message, reason, retry_after)
 
 
 def _by_name(name: str, message: str, reason: str | None, retry_after: float | None) -> errors.ProxyError:
