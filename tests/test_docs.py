@@ -27,6 +27,7 @@ from servers import clean_environment, program, serving
 
 import cw_proxy
 from cw_proxy import config
+from cw_proxy.backends.codewhisperer import request as payload
 from cw_proxy.cli import root
 from cw_proxy.emulator import Settings, directives
 from cw_proxy.errors import ProxyError
@@ -98,6 +99,11 @@ def test_the_words_beside_the_code_have_no_leftovers(generate: ModuleType) -> No
     assert set(texts.EVENTS) == {event.__name__ for following in ORDER.values() for event in following}
     assert set(texts.SWITCHES) == set(Settings.__struct_fields__)
     assert set(texts.SENTENCES) == set(directives._PATTERNS)
+
+
+def test_every_text_of_ours_in_a_prompt_is_told(generate: ModuleType) -> None:
+    constants = {name for name, value in vars(payload).items() if name.isupper() and isinstance(value, str)}
+    assert {name for name in constants if not name.startswith("_")} == set(generate.texts.ADDED_TEXTS)
 
 
 # --- what must be documented ------------------------------------------------------------------------------
@@ -245,6 +251,10 @@ def _parse(command: click.Command, words: list[str]) -> None:
 # --- snippets at work -------------------------------------------------------------------------------------
 
 
+# One worker, one pair of servers.
+together = pytest.mark.xdist_group("documentation")
+
+
 class Running(NamedTuple):
     emulator: str
     proxy: str
@@ -262,6 +272,7 @@ def running() -> Iterator[Running]:
             yield Running(upstream, url)
 
 
+@together
 @pytest.mark.parametrize("snippet", snippets("python"))
 def test_python_snippets_run(snippet: Snippet, running: Running) -> None:
     # Here, not in processes of their own: importing openai takes longer than all the rest.
@@ -272,6 +283,7 @@ def test_python_snippets_run(snippet: Snippet, running: Running) -> None:
 CURL = [case for case in snippets("bash") if re.match(r"curl (-\w )?http://127\.0\.0\.1:", case.values[0].text)]
 
 
+@together
 @pytest.mark.parametrize("snippet", CURL)
 def test_curl_snippets_run(snippet: Snippet, running: Running) -> None:
     done = _run(["bash", "-e"], running.here(snippet.text).replace("curl ", "curl --silent --fail "))
@@ -279,6 +291,7 @@ def test_curl_snippets_run(snippet: Snippet, running: Running) -> None:
     assert done.stdout
 
 
+@together
 @pytest.mark.node
 @pytest.mark.parametrize("snippet", snippets("javascript"))
 def test_javascript_snippets_run(snippet: Snippet, running: Running) -> None:
