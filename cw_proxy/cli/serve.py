@@ -26,6 +26,8 @@ def serve(config_file: Path | None, **flags: object) -> None:
 
     The first line on stdout is the address. SIGTERM or Ctrl-C lets open streams finish; a second one does not.
     """
+    import gc
+
     from cw_proxy.app import App
     from cw_proxy.config import home
 
@@ -36,6 +38,9 @@ def serve(config_file: Path | None, **flags: object) -> None:
     async def main() -> None:
         app = App(config, home())
         await app.start()
+        # What is loaded by now stays: the garbage collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
         click.echo(app.url)
         await until_signalled(app)
 

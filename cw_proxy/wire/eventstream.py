@@ -26,6 +26,7 @@ MAX_HEADER_VALUE = 0xFFFF  # its length is a u16
 MAX_PAYLOAD = 16 * 1024 * 1024
 OVERHEAD = 16  # prelude 12 + message CRC 4
 _CACHED_BLOCKS = 256
+_CACHED_PRELUDES = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PRELUDE = struct.Struct(">III")
@@ -103,12 +104,8 @@ def _decode(data: bytes, frames: list[Frame]) -> int:
     """Appends the whole frames of `data`; returns how many bytes they took."""
     start, size = 0, len(data)
     while size - start >= 12:
-        total, headers, crc = _PRELUDE.unpack_from(data, start)
-        seed = crc32(data[start : start + 8])
-        if seed != crc:
-            raise FrameError("prelude checksum does not match")
-        if not _plausible(total, headers):
-            raise FrameError(f"impossible frame: {total} bytes with {headers} bytes of headers")
+        prelude = data[start : start + 12]
+        total, headers, seed = _preludes.get(prelude) or _prelude(prelude)
         end = start + total
         if end > size:
             break
@@ -116,12 +113,29 @@ def _decode(data: bytes, frames: list[Frame]) -> int:
         if crc32(data[start + 8 : end - 4], seed) != _U32.unpack_from(data, end - 4)[0]:
             raise FrameError("message checksum does not match")
         block_end = start + 12 + headers
-        frames.append(Frame(_headers(data[start + 12 : block_end]), data[block_end : end - 4]))
+        block = data[start + 12 : block_end]
+        # A named tuple's own constructor is a function in Python, and this is once for every frame.
+        frames.append(_tuple(Frame, (_block_cache.get(block) or _headers(block), data[block_end : end - 4])))
         start = end
     return start
 
 
+_tuple = tuple.__new__
+_preludes: dict[bytes, tuple[int, int, int]] = {}
 _block_cache: dict[bytes, Headers] = {}
+
+
+def _prelude(raw: bytes) -> tuple[int, int, int]:
+    """Lengths and CRC of a prelude that is good. Deltas are of few sizes: each is checked once. Bounded as below."""
+    total, headers, crc = _PRELUDE.unpack(raw)
+    if crc32(raw[:8]) != crc:
+        raise FrameError("prelude checksum does not match")
+    if not _plausible(total, headers):
+        raise FrameError(f"impossible frame: {total} bytes with {headers} bytes of headers")
+    if len(_preludes) >= _CACHED_PRELUDES:
+        _preludes.clear()
+    _preludes[raw] = total, headers, crc
+    return total, headers, crc
 
 
 def _headers(block: bytes) -> Headers:

@@ -52,7 +52,7 @@ _NOTES: dict[str, tuple[str, str | None]] = {
 }
 
 
-class _Content(msgspec.Struct):
+class _Content(msgspec.Struct, gc=False):
     content: str | None = None
 
 

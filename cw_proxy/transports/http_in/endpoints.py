@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -68,7 +68,7 @@ class Endpoints:
             ask = _the_ask(protocol, await self._body(request))
             if ask.request.ignored:
                 extra["x-cw-proxy-ignored"] = ", ".join(ask.request.ignored)
-            stamp = Stamp(int(time.time()), lambda: uuid.uuid4().hex)
+            stamp = Stamp(int(time.time()), _hex_id)
             if ask.stream:
                 batches = self._exchange.run(ask.request, asker)
                 return await stream_answer(request, batches, ask.encoder(stamp), extra, self._bounds.timing)
@@ -104,6 +104,12 @@ class Endpoints:
         if request.headers.get("expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
+        if request.content.is_eof():
+            # Came together with the headers, as small ones do: nothing to wait for.
+            whole = request.content.read_nowait()
+            if len(whole) > limit:
+                raise too_large
+            return whole
         body = bytearray()
         try:
             async with asyncio.timeout(self._bounds.read_timeout):
@@ -150,6 +156,10 @@ class ProtocolHandler:
         except ProxyError as error:
             shown = self._protocol.error(error)
             return _json(shown.body, {**extra, **shown.headers}, status=shown.status)
+
+
+def _hex_id() -> str:
+    return token_hex(16)
 
 
 def _the_ask(protocol: ClientProtocol, body: bytes) -> Ask:
