@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -232,6 +232,13 @@ def said(body: bytes) -> str:
 
 
 # --- as processes -----------------------------------------------------------------------------------------
+
+
+class Service(NamedTuple):
+    """The URLs of a proxy and of the emulator behind it."""
+
+    proxy: str
+    emulator: str
 
 
 class Program:
