@@ -1,0 +1,86 @@
+"""A client's name and the service's list go in, the service's id comes out."""
+
+from __future__ import annotations
+
+import pytest
+
+from cw_proxy.catalog import BUILT_IN_ALIASES, DEFAULT_NAMES, names, needs_catalog, resolve
+from cw_proxy.errors import ModelNotFound
+from cw_proxy.interfaces import Catalog, ModelInfo
+
+
+def catalog(*ids: str) -> Catalog:
+    return Catalog(tuple(map(ModelInfo, ids)))
+
+
+LISTED = catalog(
+    "claude-sonnet-4.5",
+    "claude-3-5-sonnet-20240620",
+    "claude-3-5-sonnet-20241022",
+    "CLAUDE_HAIKU_20250101_V1_0",
+    "auto-x",
+)
+ALIASES = {"mine": "claude-sonnet-4.5", "gpt-4": "claude-haiku", "gpt-4o": "auto", "lost": "gone", "empty": ""}
+
+RESOLVED = [
+    ("claude-sonnet-4.5", "claude-sonnet-4.5"),
+    ("Claude-Sonnet-4-5", "claude-sonnet-4.5"),
+    ("claude-sonnet-4-5-20250929", "claude-sonnet-4.5"),
+    ("CLAUDE_SONNET_4_5_20250929_V1_0", "claude-sonnet-4.5"),
+    ("claude-sonnet-4.5-latest", "claude-sonnet-4.5"),
+    ("claude-haiku", "CLAUDE_HAIKU_20250101_V1_0"),
+    # Two of one family: an exact name means itself, a short one the first listed.
+    ("claude-3-5-sonnet-20240620", "claude-3-5-sonnet-20240620"),
+    ("claude-3-5-sonnet-20241022", "claude-3-5-sonnet-20241022"),
+    ("claude-3.5-sonnet", "claude-3-5-sonnet-20240620"),
+    ("mine", "claude-sonnet-4.5"),
+    ("gpt-4", "CLAUDE_HAIKU_20250101_V1_0"),
+    ("gpt-4o", None),
+    ("gpt-5", None),
+    ("auto", None),
+    ("Auto", None),
+    ("codewhisperer", None),
+    ("auto-x", "auto-x"),
+]
+
+
+@pytest.mark.parametrize(("name", "wanted"), RESOLVED)
+def test_a_name_means_a_model(name: str, wanted: str | None) -> None:
+    assert resolve(name, ALIASES, LISTED) == wanted
+    assert needs_catalog(name, ALIASES) == (wanted is not None)
+
+
+def test_the_default_needs_no_list() -> None:
+    for name in (*DEFAULT_NAMES, *BUILT_IN_ALIASES):
+        assert not needs_catalog(name, {})
+        assert resolve(name, {}, catalog()) is None
+
+
+@pytest.mark.parametrize("name", ["claude-sonnet-5", "claude-sonnet-4.5-20", "lost", "empty", "", "claude", "é", "\0"])
+def test_an_unknown_name_is_a_404_with_near_names(name: str) -> None:
+    with pytest.raises(ModelNotFound) as raised:
+        resolve(name, ALIASES, LISTED)
+    assert (raised.value.status, raised.value.param) == (404, "model")
+    assert raised.value.message.partition("Available: ")[2].strip(".")
+
+
+def test_the_nearest_comes_first() -> None:
+    with pytest.raises(ModelNotFound, match=r"Available: claude-sonnet-4\.5"):
+        resolve("claude-sonet-4.5", {}, LISTED)
+
+
+def test_without_a_list_there_is_the_default() -> None:
+    with pytest.raises(ModelNotFound, match="Available: codewhisperer"):
+        resolve("x", {}, catalog())
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", ["x" * 5_000_000, "-20250929" * 500_000, "-20250929-v1" * 500_000, "-1" * 2_000_000])
+def test_a_huge_name_is_refused_in_a_short_message(name: str) -> None:
+    with pytest.raises(ModelNotFound) as raised:
+        resolve(name, {}, LISTED)
+    assert len(raised.value.message) < 1000
+
+
+def test_the_list_for_clients() -> None:
+    assert names({"mine": "a", "a": "b"}, catalog("a", "b", "codewhisperer")) == ["codewhisperer", "a", "b", "mine"]

@@ -1,0 +1,278 @@
+"""Flags, environment and a file go in; one Config comes out, or the error that names the setting and its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cw_proxy.config import (
+    ENVIRONMENT_PREFIX,
+    Config,
+    SettingDoc,
+    check_url,
+    config_path,
+    documentation,
+    home,
+    is_loopback,
+    load,
+    shown,
+)
+from cw_proxy.errors import ConfigError
+from cw_proxy.secret import Secret
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text("")
+    return path
+
+
+def refusal(file: Path, toml: str = "", environment: dict[str, str] | None = None, **flags: Any) -> str:
+    file.write_text(toml)
+    with pytest.raises(ConfigError) as raised:
+        load(flags, path=file, environment=environment or {})
+    return raised.value.message
+
+
+# --- who wins ---
+
+
+def test_flags_over_environment_over_file_over_defaults(file: Path) -> None:
+    def port(toml: str, environment: dict[str, str], flag: int | None) -> int:
+        file.write_text(toml)
+        return load({"port": flag}, path=file, environment=environment).port
+
+    assert port("", {}, None) == 3000
+    assert port("port = 1", {}, None) == 1
+    assert port("port = 1", {"PORT": "2"}, None) == 2
+    assert port("port = 1", {"PORT": "2", "CW_PROXY_PORT": "3"}, None) == 3
+    assert port("port = 1", {"PORT": "2", "CW_PROXY_PORT": "3"}, 4) == 4
+
+
+def test_an_empty_variable_is_as_good_as_none(file: Path) -> None:
+    file.write_text('port = 1\nregion = "eu-central-1"')
+    config = load(path=file, environment={"PORT": "2", "CW_PROXY_PORT": "", "CW_PROXY_REGION": ""})
+    assert (config.port, config.region) == (2, "eu-central-1")
+
+
+def test_each_source_sets_what_the_others_leave(file: Path) -> None:
+    file.write_text('host = "::1"\n[aliases]\nfast = "claude-x"')
+    config = load({"debug": True, "origin": None}, path=file, environment={"CW_PROXY_OPT_OUT": "no"})
+    assert (config.host, config.aliases, config.debug, config.opt_out) == ("::1", {"fast": "claude-x"}, True, False)
+    assert config.origin == "CLI"
+
+
+VARIABLES = [
+    ("CW_PROXY_PORT", "80", "port", 80),
+    ("CW_PROXY_READ_TIMEOUT", "1.5", "read_timeout", 1.5),
+    ("CW_PROXY_DEBUG", "1", "debug", True),
+    ("CW_PROXY_DEBUG", "TRUE", "debug", True),
+    ("CW_PROXY_DEBUG", "no", "debug", False),
+    ("CW_PROXY_API_KEYS", "a, b,,", "api_keys", [Secret("a"), Secret("b")]),
+    ("CW_PROXY_ALLOWED_HOSTS", "a.example", "allowed_hosts", ["a.example"]),
+    ("CW_PROXY_ALIASES", "a=b, c = d=e", "aliases", {"a": "b", "c": "d=e"}),
+    ("CW_PROXY_ACCESS_TOKEN", "t", "access_token", Secret("t")),
+    ("CW_PROXY_STORE", "keyring", "store", "keyring"),
+    ("HOME", "/x", "host", "127.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "name", "value"), VARIABLES)
+def test_a_variables_text_becomes_the_settings_type(
+    file: Path, variable: str, text: str, name: str, value: object
+) -> None:
+    assert getattr(load(path=file, environment={variable: text}), name) == value
+
+
+def a_text_for(doc: SettingDoc) -> str:
+    """Some text that sets it to anything but its default."""
+    if doc.name.endswith("_url"):
+        return "https://service.example"
+    if doc.name == "store":
+        return "keyring"
+    by_type = {bool: "no" if doc.default else "yes", int: "7", float: "7.5", list: "x", dict: "x=y"}
+    return by_type.get(type(doc.default), "x")
+
+
+@pytest.mark.parametrize("doc", documentation(), ids=lambda doc: doc.name)
+def test_every_setting_can_be_set_by_its_variable(file: Path, doc: SettingDoc) -> None:
+    config = load(path=file, environment={doc.variable: a_text_for(doc)})
+    changed = [name for name, value in msgspec.structs.asdict(config).items() if value != getattr(Config(), name)]
+    assert changed == [doc.name]
+
+
+# --- what is refused ---
+
+WRONG = [
+    ("port = 'canary'", {}, {}, "port", "in "),
+    ("port = 65536", {}, {}, "port", "in "),
+    ("port = true", {}, {}, "port", "in "),
+    ("max_streams = 0", {}, {}, "max_streams", "in "),
+    ("read_timeout = nan", {}, {}, "read_timeout", "in "),
+    ("api_keys = 'canary'", {}, {}, "api_keys", "in "),
+    ("api_keys = [1]", {}, {}, "api_keys", "in "),
+    ("access_token = ['canary']", {}, {}, "access_token", "in "),
+    ("debug = 'canary'", {}, {}, "debug", "in "),
+    ("aliases = {a = 1}", {}, {}, "aliases", "in "),
+    ("", {"PORT": "canary"}, {}, "port", "in the environment"),
+    ("", {"CW_PROXY_DEBUG": "canary"}, {}, "debug", "in the environment"),
+    ("", {"CW_PROXY_READ_TIMEOUT": "canary"}, {}, "read_timeout", "in the environment"),
+    ("", {"CW_PROXY_ALIASES": "a=b,canary"}, {}, "aliases", "in the environment"),
+    ("", {}, {"port": "canary"}, "port", "on the command line"),
+    ("", {}, {"access_token": 1}, "access_token", "on the command line"),
+]
+
+
+@pytest.mark.parametrize(("toml", "environment", "flags", "name", "where"), WRONG)
+def test_a_wrong_value_is_named_but_not_repeated(
+    file: Path, toml: str, environment: dict[str, str], flags: dict[str, Any], name: str, where: str
+) -> None:
+    message = refusal(file, toml, environment, **flags)
+    assert name in message
+    assert where in message
+    assert "canary" not in message
+
+
+UNKNOWN = [
+    ("prot = 1", {}, {}, "'prot' in ", "'port'"),
+    ("[alias]\na = 'b'", {}, {}, "'alias' in ", "'aliases'"),
+    ("", {"CW_PROXY_API_KEY": "canary"}, {}, "CW_PROXY_API_KEY ", "'CW_PROXY_API_KEYS'"),
+    ("", {}, {"hots": "canary"}, "'hots' on the command line", "'host'"),
+]
+
+
+@pytest.mark.parametrize(("toml", "environment", "flags", "name", "nearest"), UNKNOWN)
+def test_an_unknown_setting_is_told_its_nearest(
+    file: Path, toml: str, environment: dict[str, str], flags: dict[str, Any], name: str, nearest: str
+) -> None:
+    message = refusal(file, toml, environment, **flags)
+    assert name in message
+    assert f"Did you mean {nearest}?" in message
+    assert "canary" not in message
+
+
+def test_a_setting_like_no_other_has_no_nearest(file: Path) -> None:
+    assert "Did you mean" not in refusal(file, "qqqq = 1")
+
+
+def test_files_that_cannot_be_read(file: Path) -> None:
+    assert "not valid TOML" in refusal(file, "port = ")
+    file.write_bytes(b"\xff")
+    for broken, message in [(file, "not valid TOML"), (file.parent, "cannot be read"), (file / "x", "cannot be read")]:
+        with pytest.raises(ConfigError, match=message):
+            load(path=broken, environment={})
+
+
+def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no settings file"):
+        load(path=tmp_path / "none.toml", environment={})
+    assert load(environment={"CW_PROXY_HOME": str(tmp_path)}) == Config()
+
+
+def test_where_the_file_is(tmp_path: Path) -> None:
+    assert home({}) == Path.home() / ".codewhisperer-proxy"
+    assert home({"CW_PROXY_HOME": "~/x"}) == Path.home() / "x"
+    assert config_path({"CW_PROXY_HOME": "/h"}) == Path("/h/config.toml")
+    assert config_path({"CW_PROXY_HOME": "/h", "CW_PROXY_CONFIG": "/c.toml"}) == Path("/c.toml")
+    (tmp_path / "config.toml").write_text("port = 7")
+    assert load(environment={"CW_PROXY_HOME": str(tmp_path)}).port == 7
+
+
+# --- URLs that a token goes to ---
+
+URLS = [
+    ("https://service.example", True),
+    ("https://service.example:8443/base/", True),
+    ("http://127.0.0.1:3001", True),
+    ("http://localhost", True),
+    ("http://[::1]:3001", True),
+    ("http://service.example", False),
+    ("http://127.0.0.1.evil", False),
+    ("http://localhost.evil", False),
+    ("http://127.0.0.1@evil", False),
+    ("http://evil@127.0.0.1", False),
+    ("http://:password@127.0.0.1", False),
+    ("https://user:password@service.example", False),
+    ("https://@service.example", False),
+    ("http://0.0.0.0", False),
+    ("https://service.example?q=1", False),
+    ("https://service.example#f", False),
+    ("https://", False),
+    ("https:service.example", False),
+    ("https://service.example:99999", False),
+    ("https://service.example:x", False),
+    ("http://[::1", False),
+    ("ftp://service.example", False),
+    ("service.example", False),
+    ("", False),
+]
+
+
+@pytest.mark.parametrize(("url", "allowed"), URLS)
+@pytest.mark.parametrize("name", ["streaming_url", "runtime_url", "oidc_url"])
+def test_a_token_goes_to_https_or_to_this_machine(file: Path, name: str, url: str, allowed: bool) -> None:
+    if allowed:
+        check_url(name, url)
+        assert getattr(load({name: url}, path=file, environment={}), name) == url
+        return
+    with pytest.raises(ConfigError, match=name):
+        check_url(name, url)
+    assert name in refusal(file, **{name: url})
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        *[("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True)],
+        *[("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("", False), ("localhost.evil", False)],
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+# --- what people see ---
+
+
+def test_every_setting_is_documented() -> None:
+    names = [field.name for field in msgspec.structs.fields(Config)]
+    docs = documentation()
+    assert [doc.name for doc in docs] == names
+    assert all(doc.doc.endswith(".") and len(doc.doc) > 10 for doc in docs)
+    assert len({doc.variable for doc in docs}) == len(docs)
+    assert all(doc.variable in ("PORT", ENVIRONMENT_PREFIX + doc.name.upper()) for doc in docs)
+    assert {doc.name: doc.default for doc in docs} == msgspec.structs.asdict(Config())
+
+
+def test_defaults_are_not_shared() -> None:
+    Config().api_keys.append(Secret("x"))
+    assert Config().api_keys == []
+
+
+PROXIES = [
+    (None, None),
+    ("http://proxy.example:8080", "http://proxy.example:8080"),
+    ("http://user:canary@proxy.example:8080", "http://***@proxy.example:8080"),
+    ("http://user:can@ary@proxy.example", "http://***@proxy.example"),
+    ("user:canary@proxy.example", "***@proxy.example"),
+]
+
+
+@pytest.mark.parametrize(("proxy", "seen"), PROXIES)
+def test_a_proxys_password_is_not_shown(proxy: str | None, seen: str | None) -> None:
+    assert shown(Config(upstream_proxy=proxy))["upstream_proxy"] == seen
+
+
+@given(st.lists(st.just("canary"), max_size=3), st.none() | st.just("canary"))
+def test_secrets_are_shown_as_being_there_and_no_more(keys: list[str], token: str | None) -> None:
+    config = Config(api_keys=list(map(Secret, keys)), access_token=Secret(token) if token else None)
+    assert "canary" not in repr(config) + str(config) + repr(shown(config))
+    assert shown(config)["api_keys"] == ["***"] * len(keys)
+    assert shown(config)["access_token"] == ("***" if token else None)
+    assert [*shown(config)] == [doc.name for doc in documentation()]

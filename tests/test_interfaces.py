@@ -1,0 +1,53 @@
+"""The shapes others plug into, and that what is there has them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Protocol
+
+import pytest
+
+from cw_proxy.auth.tokens import StaticTokenSource, TokenManager
+from cw_proxy.backends.codewhisperer import CodeWhisperer
+from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
+from cw_proxy.interfaces import (
+    Ask,
+    Backend,
+    ClientProtocol,
+    Credential,
+    Decoder,
+    Encoder,
+    Session,
+    TokenSource,
+)
+from cw_proxy.protocols.openai_chat import ChatAsk, ChatSession, ChunkEncoder, OpenAIChat
+from cw_proxy.secret import Secret
+
+PLUGS = [
+    (Backend, CodeWhisperer),
+    (Decoder, ReplyDecoder),
+    (ClientProtocol, OpenAIChat),
+    (Session, ChatSession),
+    (Ask, ChatAsk),
+    (Encoder, ChunkEncoder),
+    (TokenSource, StaticTokenSource),
+    (TokenSource, TokenManager),
+]
+
+
+def members(shape: type[Any]) -> list[str]:
+    return [name for name in vars(shape) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize(("shape", "plug"), PLUGS)
+def test_a_plug_has_its_shape(shape: type[Any], plug: type[Any]) -> None:
+    assert issubclass(shape, Protocol)  # type: ignore[arg-type]
+    for name in members(shape):
+        declared, made = getattr(shape, name), inspect.getattr_static(plug, name)
+        if inspect.isfunction(declared):
+            assert [*inspect.signature(made).parameters] == [*inspect.signature(declared).parameters]
+            assert inspect.iscoroutinefunction(made) == inspect.iscoroutinefunction(declared)
+
+
+def test_a_credential_does_not_show_its_token() -> None:
+    assert "canary" not in repr(Credential(Secret("canary")))
