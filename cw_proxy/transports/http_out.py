@@ -40,6 +40,7 @@ class HttpSender:
 
     def __init__(self, settings: SenderSettings) -> None:
         self._settings = settings
+        self.stall = settings.stall
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.connections, ttl_dns_cache=60),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect, connect=settings.connect),
@@ -57,7 +58,7 @@ class HttpSender:
 
     async def request(self, call: HttpCall) -> aiohttp.ClientResponse:
         try:
-            async with asyncio.timeout(self._settings.stall):
+            async with asyncio.timeout(self.stall):
                 return await self._session.request(
                     call.method,
                     call.url,
@@ -70,21 +71,6 @@ class HttpSender:
         except (aiohttp.ClientError, OSError, ssl.SSLError) as fault:
             raise _before_the_reply(fault) from None
 
-    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        watch = _StallWatch(response.content, self._settings.stall)
-        try:
-            while True:
-                watch.wait()
-                chunk = await response.content.readany()
-                watch.arrived()
-                if not chunk:
-                    return
-                yield chunk
-        except (aiohttp.ClientError, OSError) as fault:
-            raise UpstreamTruncated(f"The connection to the service broke: {type(fault).__name__}.") from None
-        finally:
-            watch.stop()
-
 
 class _Sent(AbstractAsyncContextManager[HttpReply]):
     """One call, open inside the context."""
@@ -95,15 +81,20 @@ class _Sent(AbstractAsyncContextManager[HttpReply]):
 
     async def __aenter__(self) -> HttpReply:
         self._response = await self._sender.request(self._call)
-        return HttpReply(self._response.status, self._response.headers, self._sender.chunks(self._response))
+        self._body = _Body(self._response.content, self._sender.stall)
+        return HttpReply(self._response.status, self._response.headers, self._body)
 
     async def __aexit__(self, *_: object) -> None:
+        self._body.stop()
         # Read to its end, the connection is already back in the pool; else what is unread is dropped with it.
         self._response.close()
 
 
-class _StallWatch:
-    """Ends a read that waits longer than `limit` seconds. While nobody reads, nothing is late."""
+class _Body(AsyncIterator[bytes]):
+    """What each network read brought. Ends a read that waits longer than `limit` seconds; while nobody reads,
+    nothing is late."""
+
+    __slots__ = ("_content", "_limit", "_loop", "_since", "_timer")
 
     def __init__(self, content: aiohttp.StreamReader, limit: float) -> None:
         self._content = content
@@ -112,11 +103,17 @@ class _StallWatch:
         self._since: float | None = None
         self._timer = self._loop.call_later(limit, self._tick)
 
-    def wait(self) -> None:
+    async def __anext__(self) -> bytes:
         self._since = self._loop.time()
-
-    def arrived(self) -> None:
-        self._since = None
+        try:
+            chunk = await self._content.readany()
+        except (aiohttp.ClientError, OSError) as fault:
+            raise UpstreamTruncated(f"The connection to the service broke: {type(fault).__name__}.") from None
+        finally:
+            self._since = None
+        if chunk:
+            return chunk
+        raise StopAsyncIteration
 
     def stop(self) -> None:
         self._timer.cancel()

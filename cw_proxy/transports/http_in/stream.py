@@ -99,7 +99,7 @@ class _Writer:
         self._writing, self._since = True, self._loop.time()
         if not self._response.prepared:
             await self._response.prepare(self._request)
-        await self._response.write(data)
+        await self._request.writer.write(data)
         self._writing = False
 
     async def end(self, last: bytes) -> None:
