@@ -104,6 +104,8 @@ _anything = msgspec.json.Decoder(dict[str, Any])
 
 # Whatever reading hostile JSON may raise: UnicodeDecodeError and JSONDecodeError are ValueErrors.
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+# What is passed on must not be too deep for the one who writes it.
+_MAX_DEPTH = 100
 Shape = TypeVar("Shape")
 
 
@@ -362,11 +364,21 @@ def _read(payload: bytes, decoder: msgspec.json.Decoder[Shape]) -> Shape:
 def _object(payload: bytes) -> dict[str, Any]:
     """A payload that is passed on as it is, but for lone surrogates, which no JSON writer takes."""
     try:
-        return _anything.decode(payload)
+        said = _anything.decode(payload)
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _anything.decode(_whole(json.dumps(json.loads(payload), ensure_ascii=False)))
+        said = _anything.decode(_whole(json.dumps(json.loads(payload), ensure_ascii=False)))
+    if not _is_shallow(said, _MAX_DEPTH):
+        raise ValueError("it is nested too deeply")
+    return said
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in inner)
 
 
 def _whole(text: str) -> str:

@@ -227,8 +227,9 @@ def test_calls_interleaved_at_random_lose_nothing(order: list[str]) -> None:
     assert reply.text == "x" * order.count("text")
 
 
-def test_a_thousand_nested_calls_are_no_recursion() -> None:
-    names = [f"t{number}" for number in range(1000)]
+@pytest.mark.timeout(30)
+def test_thousands_of_nested_calls_take_no_recursion_and_no_time() -> None:
+    names = [f"t{number}" for number in range(5000)]
     nested = [use(name) for name in names] + [use(name, stop=True) for name in reversed(names)]
     assert [call.id for call in collected(decode(nested)).tool_calls] == names
 
@@ -423,7 +424,7 @@ EXCEPTIONS = [
 
 
 @pytest.mark.parametrize("before", [[], [say("a")], [say("a"), use()]], ids=["at once", "in text", "in a call"])
-@pytest.mark.parametrize(("broken", "error", "message"), EXCEPTIONS)
+@pytest.mark.parametrize(("broken", "error", "message"), EXCEPTIONS, ids=itertools.count())
 def test_an_exception_frame_is_the_end(
     broken: bytes, error: type[errors.ProxyError], message: str, before: list[bytes]
 ) -> None:
@@ -455,6 +456,12 @@ UNREADABLE = {
 def test_a_payload_that_cannot_be_read_is_an_error_and_raises_nothing(kind: str, payload: str, first: bool) -> None:
     events = decode([b"" if first else say("a"), frame(kind, UNREADABLE[payload]), say("after")])
     assert isinstance(failure(events), errors.UpstreamProtocol)
+
+
+@pytest.mark.parametrize(("depth", "ending"), [(99, End), (101, Fail), (950, Fail)])
+def test_a_note_may_not_be_too_deep_to_be_written(depth: int, ending: type[Event]) -> None:
+    note = b'{"x":' + b"[" * depth + b"]" * depth + b"}"
+    assert type(decode([say("a"), frame("citationEvent", note)])[-1]) is ending
 
 
 # --- hostile bytes ---
