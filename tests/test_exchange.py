@@ -97,6 +97,8 @@ class Service:
 class Tokens:
     """Tokens in order: the next one is there once the one before is refused."""
 
+    remedy = "Sign in again."
+
     def __init__(self, *tokens: str, profile: str | None = None) -> None:
         self.tokens = [*tokens]
         self.profile = profile
@@ -291,14 +293,14 @@ async def test_a_refused_token_is_replaced_once() -> None:
 
 async def test_a_second_refusal_is_the_services_word() -> None:
     stage = Stage(EXPIRED, EXPIRED, ok(), tokens=Tokens("old", "new", "newer"))
-    with pytest.raises(errors.UpstreamAccessDenied, match="bearer token"):
+    with pytest.raises(errors.UpstreamAccessDenied, match=r"bearer token .* invalid\. Sign in again\."):
         await stage.events()
     assert stage.tokens.refused == ["old"]
 
 
 async def test_a_token_that_cannot_be_replaced_is_not_sent_again() -> None:
     stage = Stage(EXPIRED, ok())
-    with pytest.raises(errors.UpstreamTokenRefused):
+    with pytest.raises(errors.UpstreamAccessDenied, match=r"Sign in again\."):
         await stage.events()
     assert len(stage.service.calls) == 1
 
