@@ -33,6 +33,7 @@ from cw_proxy.secret import Secret
 PATIENCE = 30.0  # seconds for what takes milliseconds on an idle machine
 TOKEN = "an-access-token-of-the-tests"
 CHAT = "/v1/chat/completions"
+COMMAND = [str(Path(sys.executable).parent / "cw-proxy")]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
@@ -246,7 +247,7 @@ class Program:
 
     def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "cw-proxy"), *arguments],
+            [*COMMAND, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -303,7 +304,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`cw-proxy` to its end."""
     return subprocess.run(
-        [str(Path(sys.executable).parent / "cw-proxy"), *arguments],
+        [*COMMAND, *arguments],
         input=text or "",
         capture_output=True,
         text=True,

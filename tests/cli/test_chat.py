@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import PATIENCE, TOKEN, control, program, run, urls
+from servers import COMMAND, PATIENCE, TOKEN, clean_environment, control, program, run, urls
 
 from cw_proxy.cli.chat import without_escapes
 
@@ -71,7 +72,7 @@ def test_terminal_escapes_are_taken_out(environment: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
     controls = [character for character in done.stdout if unicodedata.category(character) == "Cc"]
     assert controls == ["\t", "\n", "\n"]
-    assert "".join(filter(str.isalpha, done.stdout)).startswith("aJbtitlecmd")
+    assert done.stdout.startswith("a[2Jb]0;titlec[31md31me"), "what is left is harmless text"
 
 
 @given(st.lists(st.text()))
@@ -114,6 +115,19 @@ def test_a_failure_is_told_on_stderr(
     assert done.stdout.rstrip("\n") in ("" if options else shown, shown[: len(done.stdout)])
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_crash(environment: dict[str, str]) -> None:
+    """As in `cw-proxy chat ... | head`."""
+    command = [*COMMAND, "chat", "Play the script long"]
+    variables = clean_environment(environment)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables) as chat:
+        assert chat.stdout is not None
+        assert chat.stderr is not None
+        assert chat.stdout.read(5) == b"lorem"
+        chat.stdout.close()
+        complaints = chat.stderr.read()
+    assert complaints == b""
 
 
 def test_an_unknown_model_is_told_near_names(environment: dict[str, str]) -> None:

@@ -91,6 +91,12 @@ async def test_a_body_that_says_it_is_too_large_is_refused_unread(emulator: Emul
     assert (answer.status, answer.error["code"]) == (413, "request_too_large")
 
 
+async def test_who_sends_all_of_a_huge_body_still_gets_the_answer(emulator: Emulator) -> None:
+    async with proxy(emulator, max_body_bytes=1000) as app:
+        answer = await ask(app.url, sent(b" " * 20_000_000))
+    assert (answer.status, answer.error["code"]) == (413, "request_too_large")
+
+
 async def test_a_body_that_hides_how_large_it_is_is_cut_off(emulator: Emulator) -> None:
     headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
     async with proxy(emulator, max_body_bytes=1000) as app, wire(app.url) as connection:

@@ -199,6 +199,24 @@ async def test_a_refused_post_does_not_turn_its_body_into_requests(app: App) -> 
     assert second.json["object"] == "list"
 
 
+UPGRADES: list[dict[str, str | None]] = [
+    # As `curl --http2` sends it.
+    {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA"},
+    {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
+]
+
+
+@pytest.mark.parametrize("headers", UPGRADES, ids=["h2c", "websocket"])
+async def test_who_offers_to_upgrade_is_answered_all_the_same(app: App, headers: dict[str, str | None]) -> None:
+    async with wire(app.url) as connection:
+        await connection.send(post("Reply with exactly the token PONG", headers=headers))
+        first = await connection.answer()
+        await connection.send(MODELS)
+        second = await connection.answer()
+    assert first.json["choices"][0]["message"]["content"] == "PONG"
+    assert second.json["object"] == "list"
+
+
 async def test_a_client_of_http_1_0(app: App) -> None:
     async with wire(app.url) as connection:
         await connection.send(request("POST", CHAT, chat("Count from 1 to 3", stream=True), version="1.0"))
