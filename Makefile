@@ -27,7 +27,7 @@ check: $(STAMP) ## Format, lint, types, dependency rules, generated docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m cogapp --check -r README.md $$(find docs -name '*.md')
+	$(BIN)/python -m cogapp --check README.md $$(find docs -name '*.md')
 
 fix: $(STAMP) ## Format, mend what can be mended, write the generated docs
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ from pathlib import Path
 from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts, region_of
-from cw_proxy.config import Config, is_loopback
+from cw_proxy.config import Config, check_exposure
 from cw_proxy.conversations import Conversations
 from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
@@ -48,7 +48,7 @@ class App:
     """The server. `start`, then `drain` and `stop`; all on one event loop."""
 
     def __init__(self, config: Config, home: Path) -> None:
-        _check_exposure(config)
+        check_exposure(config)
         self._config = config
         self.core = Core(config, home)
         guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
@@ -65,6 +65,7 @@ class App:
         try:
             await self._server.start(self._config.host, self._config.port)
         except OSError as fault:
+            await self.core.sender.close()
             reason = os.strerror(fault.errno) if fault.errno else str(fault)
             raise ConfigError(f"Cannot listen on {self._config.host}:{self._config.port}: {reason}.") from None
 
@@ -119,15 +120,6 @@ def _sender_settings(config: Config, environment: Mapping[str, str] = os.environ
 def _bounds(config: Config) -> Bounds:
     timing = Timing(ping=config.ping_interval, write=config.write_timeout)
     return Bounds(config.max_body_bytes, config.read_timeout, config.max_streams, timing)
-
-
-def _check_exposure(config: Config) -> None:
-    """A server that anyone on the network can reach would lend them the login."""
-    if not is_loopback(config.host) and not config.api_keys:
-        raise ConfigError(
-            f"Listening on {config.host} would let anyone on the network use your login. "
-            "Demand a client key: --api-key KEY, or CW_PROXY_API_KEYS."
-        )
 
 
 def _raise_descriptor_limit() -> None:

@@ -40,7 +40,7 @@ _DOCS: list[tuple[str, str | None]] = []
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every setting, in the order of the reference (docs/reference.md, generated from here)."""
+    """Every setting, in the order of the reference (docs/reference/configuration.md, generated from here)."""
 
     host: str = _setting("127.0.0.1", "Address to listen on. Anything but loopback needs a client key.")
     port: Port = _setting(3000, "Port to listen on; 0 picks a free one.", env="PORT")
@@ -212,6 +212,15 @@ def check_url(name: str, url: str) -> None:
         raise ConfigError(f"{name!r} must be http(s)://HOST[:PORT][/PATH].")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigError(f"{name!r} must be https: plain http is for loopback only.")
+
+
+def check_exposure(config: Config) -> None:
+    """A server that anyone on the network can reach would lend them the login. Raises ConfigError."""
+    if not is_loopback(config.host) and not config.api_keys:
+        raise ConfigError(
+            f"Listening on {config.host} would let anyone on the network use your login. "
+            "Demand a client key: --api-key KEY, or CW_PROXY_API_KEYS."
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -179,9 +179,14 @@ class Exchange:
                 error = self._backend.failure(reply.status, reply.headers, await _small(reply))
             better = None if type(error) in mended else await self._better(credential, error)
             if better is None:
-                raise error
+                raise self._final(error)
             mended.add(type(error))
             credential = better
+
+    def _final(self, error: errors.ProxyError) -> errors.ProxyError:
+        if isinstance(error, errors.UpstreamTokenRefused):
+            return errors.UpstreamAccessDenied(f"{error.message} {self._tokens.remedy}")
+        return error
 
     async def _better(self, credential: Credential, error: errors.ProxyError) -> Credential | None:
         """A credential with which the failed call may succeed."""

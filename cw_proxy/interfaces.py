@@ -173,6 +173,10 @@ class Sender(Protocol):
 
 
 class TokenSource(Protocol):
+    @property
+    def remedy(self) -> str:
+        """What the user can do when the service refuses the token: one sentence."""
+
     async def credential(self, *, rejected: Secret | None = None) -> Credential:
         """A credential that is valid as far as can be told.
 

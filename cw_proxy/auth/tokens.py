@@ -43,6 +43,8 @@ DEFAULT_POLICY = RefreshPolicy()
 class StaticTokenSource:
     """An access token from the environment: never written down, never refreshed."""
 
+    remedy = "The access token comes from the settings (CW_PROXY_ACCESS_TOKEN) and is not renewed: set a fresh one."
+
     def __init__(self, token: Secret, region: str = DEFAULT_REGION, profile_arn: str | None = None) -> None:
         self._token = token
         self._region = region
@@ -63,6 +65,8 @@ def service_region(profile_arn: str | None, default: str) -> str:
 
 class TokenManager:
     """The tokens of the one who is signed in, renewed in time. `connect` opens the door for a region."""
+
+    remedy = "If this goes on, sign in again: cw-proxy login."
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ def chat(config_file: Path | None, prompt: str | None, model: str, system: str |
 
     Terminal escapes in the model's text are taken out when it goes to a terminal or a pipe; --json keeps them, escaped.
     """
-    question = prompt if prompt is not None else click.get_text_stream("stdin").read()
+    question = prompt if prompt is not None else sys.stdin.read()
     if not question.strip():
         raise click.UsageError("Nothing to ask: give a PROMPT or pipe one in.")
     config = settings.load(config_file)

@@ -45,5 +45,7 @@ def path(as_json: bool) -> None:
 @settings.config_option
 def validate(config_file: Path | None) -> None:
     """Check file and environment; exit code 2 and the reason when something is wrong."""
-    settings.load(config_file)
+    from cw_proxy.config import check_exposure
+
+    check_exposure(settings.load(config_file))
     click.echo("The settings are valid.")

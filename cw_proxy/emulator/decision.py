@@ -18,7 +18,7 @@ from cw_proxy.emulator.toolbox import ToolCall, call_for, finish, finishing_tool
 NO_DIRECTIVE = (
     "This is the cw-proxy emulator: no model is behind it. It obeys fixed sentences, for example: "
     '"count from 1 to 20", "reply with exactly the token PONG", "answer with the json {"a":1}", '
-    '"what is the weather in Paris" (with a weather tool), "play the script all-events".'
+    '"fault 429 times 1 id X", "play the script slow" (or exception, cut-in-frame, repeated-deltas, ...).'
 )
 _MAX_RESULTS = 4000
 

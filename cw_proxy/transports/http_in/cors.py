@@ -6,13 +6,14 @@ The browser then does the refusing; whoever ignores that is refused by the guard
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from aiohttp import web
 
 from cw_proxy.guard import Guard
 
-_ALLOWED_HEADERS = "Authorization, Content-Type, X-Api-Key, OpenAI-Beta, OpenAI-Organization, OpenAI-Project"
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9_-]+(?:, ?[A-Za-z0-9_-]+)*")
 _EXPOSED_HEADERS = "x-request-id, x-cw-proxy-ignored, Retry-After, retry-after-ms, x-should-retry"
 
 
@@ -27,13 +28,14 @@ def cors_headers(guard: Guard, headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def preflight(extra: Mapping[str, str], own_origin: str) -> web.Response:
-    headers = {
-        "Access-Control-Allow-Origin": own_origin,
+def preflight(headers: Mapping[str, str], extra: Mapping[str, str]) -> web.Response:
+    """Whatever headers a listed page asks for are allowed: SDKs send many of their own."""
+    asked = headers.get("access-control-request-headers", "")
+    allowed = {
+        "Access-Control-Allow-Origin": f"http://{headers['host']}",
         "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-        "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
+        "Access-Control-Allow-Headers": asked if _HEADER_NAMES.fullmatch(asked) else "Authorization, Content-Type",
         "Access-Control-Max-Age": "600",
-        "Vary": "Origin",
-        **extra,
+        "Vary": "Origin, Access-Control-Request-Headers",
     }
-    return web.Response(status=204, headers=headers)
+    return web.Response(status=204, headers={**allowed, **extra})

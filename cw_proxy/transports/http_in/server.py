@@ -89,10 +89,17 @@ class HttpServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = f"req_{token_hex(16)}"
         extra = {"x-request-id": request_id, "Server": SERVER, **cors_headers(self._guard, request.headers)}
+        response = await self._response(request, request_id, extra)
+        # The path is shown quoted: it is the client's text.
+        level = logging.WARNING if response.status >= 500 else logging.DEBUG
+        log.log(level, "%s %s %r -> %d", request_id, request.method, request.path, response.status)
+        return response
+
+    async def _response(self, request: web.BaseRequest, request_id: str, extra: dict[str, str]) -> web.StreamResponse:
         try:
             self._check(request)
             if request.method == "OPTIONS":
-                return preflight(extra, own_origin=f"http://{request.headers['host']}")
+                return preflight(request.headers, extra)
             handler = self._routes.find(request.method, request.path)
             return await handler(request, extra)
         except ProxyError as error:
