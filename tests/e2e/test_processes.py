@@ -88,6 +88,18 @@ async def test_a_server_that_ends_lets_open_streams_finish(emulator_url: str) ->
     assert b"Traceback" not in server.err
 
 
+async def test_a_server_that_ends_still_gives_a_whole_answer(emulator_url: str) -> None:
+    control(emulator_url, "scripts/late", [{"delay": 1}, {"text": "x" * 200_000, "piece": 10_000}])
+    with serving(emulator_url) as (url, server):
+        async with wire(url) as connection:
+            await connection.send(post("Play the script late"))
+            await until_stats(emulator_url, in_flight=1)
+            server.send(signal.SIGTERM)
+            answer = await connection.answer()
+        assert answer.json["choices"][0]["message"]["content"] == "x" * 200_000
+        assert server.wait() == 0
+
+
 async def test_a_second_signal_does_not_wait(emulator_url: str) -> None:
     with serving(emulator_url) as (url, server):
         async with hanging(url) as connection:
