@@ -36,6 +36,6 @@ def preflight(headers: Mapping[str, str], extra: Mapping[str, str]) -> web.Respo
         "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
         "Access-Control-Allow-Headers": asked if _HEADER_NAMES.fullmatch(asked) else "Authorization, Content-Type",
         "Access-Control-Max-Age": "600",
-        "Vary": "Origin, Access-Control-Request-Headers",
     }
-    return web.Response(status=204, headers={**allowed, **extra})
+    varies = {"Vary": "Origin, Access-Control-Request-Headers"}
+    return web.Response(status=204, headers={**allowed, **extra, **varies})
