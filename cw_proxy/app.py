@@ -18,6 +18,7 @@ from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import TokenSource
+from cw_proxy.secret import Secret
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, Timing
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
 
@@ -113,7 +114,8 @@ def _base(url: str | None) -> str | None:
 
 def _sender_settings(config: Config, environment: Mapping[str, str] = os.environ) -> SenderSettings:
     overridden = config.streaming_url is not None
-    proxy = config.upstream_proxy or (None if overridden else environment.get("HTTPS_PROXY"))
+    usual = None if overridden else environment.get("HTTPS_PROXY")
+    proxy = config.upstream_proxy or (Secret(usual) if usual else None)
     return SenderSettings(config.max_connections, config.connect_timeout, config.stall_timeout, proxy)
 
 

@@ -61,7 +61,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     runtime_url: str | None = _setting(None, "Base URL of the runtime service (models, profiles).")
     oidc_url: str | None = _setting(None, "Base URL of SSO OIDC.")
     access_token: Secret | None = _setting(None, "A ready bearer token: no login is used, nothing is written to disk.")
-    upstream_proxy: str | None = _setting(None, "HTTP proxy for calls to the service; else HTTPS_PROXY is used.")
+    upstream_proxy: Secret | None = _setting(None, "HTTP proxy for calls to the service; else HTTPS_PROXY is used.")
     max_connections: Count = _setting(1000, "Open connections to the service.")
     connect_timeout: Seconds = _setting(10.0, "Seconds to connect to the service.")
     stall_timeout: Seconds = _setting(300.0, "Seconds the service may stay silent before or within an answer.")
@@ -241,7 +241,8 @@ def shown(config: Config) -> dict[str, Any]:
     return settings
 
 
-def _without_password(url: str | None) -> str | None:
+def _without_password(secret: Secret | None) -> str | None:
+    url = secret.reveal() if secret else None
     if url is None or "@" not in url:
         return url
     scheme, separator, rest = url.rpartition("@")[0].partition("://")

@@ -23,16 +23,17 @@ from cw_proxy.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
+from cw_proxy.secret import Secret
 from cw_proxy.wire.call import HttpCall, HttpReply
 
 
 class SenderSettings(msgspec.Struct, frozen=True):
-    """`connect` and `stall` are seconds; `proxy` is the URL of an HTTP proxy."""
+    """`connect` and `stall` are seconds; `proxy` is the URL of an HTTP proxy, perhaps with a password."""
 
     connections: int = 1000
     connect: float = 10.0
     stall: float = 300.0
-    proxy: str | None = None
+    proxy: Secret | None = None
 
 
 class HttpSender:
@@ -40,6 +41,7 @@ class HttpSender:
 
     def __init__(self, settings: SenderSettings) -> None:
         self._settings = settings
+        self._proxy = settings.proxy.reveal() if settings.proxy else None
         self.stall = settings.stall
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.connections, ttl_dns_cache=60),
@@ -66,7 +68,7 @@ class HttpSender:
                     data=call.body or None,
                     # A bearer token follows no redirect.
                     allow_redirects=False,
-                    proxy=self._settings.proxy,
+                    proxy=self._proxy,
                 )
         except (aiohttp.ClientError, OSError, ssl.SSLError) as fault:
             raise _before_the_reply(fault) from None

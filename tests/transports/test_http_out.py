@@ -19,6 +19,7 @@ from cw_proxy.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
+from cw_proxy.secret import Secret
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
 from cw_proxy.wire.call import HttpCall
 
@@ -219,6 +220,6 @@ async def test_a_proxy_is_asked_instead_of_the_service() -> None:
         seen = await reader.readuntil(b"\r\n\r\n")
         writer.writelines([OK, b"hello"])
 
-    async with service(handler) as url, sender(proxy=url) as send:
+    async with service(handler) as url, sender(proxy=Secret(url)) as send:
         assert await fetch(send, "http://service.invalid/path") == (200, b"hello")
     assert seen.startswith(b"GET http://service.invalid/path HTTP/1.1\r\n")
