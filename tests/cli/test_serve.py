@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from servers import NOBODY, TOKEN, program, run, serving
+from servers import NOBODY, TOKEN, run, serving
 
 
 def body(url: str) -> bytes:
@@ -32,13 +32,13 @@ def test_the_address_is_one_that_answers(host: str, start: str) -> None:
         assert body(f"{url}/health/live")
 
 
-def test_the_port_comes_from_the_environment_as_well() -> None:
-    with socket.socket() as free:
-        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with program("serve", PORT=str(port), CW_PROXY_ACCESS_TOKEN=TOKEN) as server:
-        assert server.first_line() == f"http://127.0.0.1:{port}"
+def test_the_port_comes_from_the_environment_unless_a_flag_names_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("serve", environment={"CW_PROXY_ACCESS_TOKEN": TOKEN, "PORT": port})
+        assert f"127.0.0.1:{port}" in done.stderr
+        with serving(NOBODY, PORT=port) as (url, _):
+            assert url.rpartition(":")[2] != port
 
 
 REFUSED: list[tuple[list[str], dict[str, str], str]] = [
