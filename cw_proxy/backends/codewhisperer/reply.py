@@ -9,13 +9,28 @@ what ended well is decided from what was seen.
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from typing import Any, TypeVar
 
 import msgspec
 
 from cw_proxy.backends.codewhisperer.failure import failure_of_frame
+from cw_proxy.backends.codewhisperer.payloads import (
+    CONTENT,
+    MEASURES,
+    MESSAGE_METADATA,
+    METADATA,
+    REASONING,
+    TOOL_USE,
+    UNREADABLE,
+    Reasoning,
+    TokenUsage,
+    ToolUse,
+    is_object,
+    read,
+    read_object,
+    text_of,
+)
+from cw_proxy.backends.codewhisperer.surrogates import Pieces, whole
 from cw_proxy.errors import EmptyUpstreamResponse, ProxyError, UpstreamProtocol, UpstreamTruncated
 from cw_proxy.events import (
     Begin,
@@ -52,96 +67,21 @@ _NOTES: dict[str, tuple[str, str | None]] = {
 }
 
 
-class _Content(msgspec.Struct, gc=False):
-    content: str | None = None
-
-
-class _ToolUse(msgspec.Struct, rename="camel"):
-    tool_use_id: str
-    name: str | None = None
-    # Documented as a string of JSON text; an object has been seen, and means its text.
-    input: str | dict[str, Any] | None = None
-    stop: bool | None = None
-
-
-class _Reasoning(msgspec.Struct, rename="camel"):
-    text: str | None = None
-    signature: str | None = None
-    redacted_content: str | None = None
-
-
-class _MessageMetadata(msgspec.Struct, rename="camel"):
-    conversation_id: str | None = None
-
-
-class _TokenUsage(msgspec.Struct, rename="camel"):
-    uncached_input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_write_input_tokens: int | None = None
-    context_usage_percentage: float | None = None
-
-
-class _Measures(msgspec.Struct, rename="camel"):
-    """contextUsageEvent and meteringEvent: per cent of the window, credits."""
-
-    context_usage_percentage: float | None = None
-    usage: float | None = None
-
-
-class _Metadata(msgspec.Struct, rename="camel"):
-    token_usage: _TokenUsage | None = None
-    stop_reason: str | None = None
-
-
-_content = msgspec.json.Decoder(_Content)
-_tool_use = msgspec.json.Decoder(_ToolUse)
-_reasoning = msgspec.json.Decoder(_Reasoning)
-_message_metadata = msgspec.json.Decoder(_MessageMetadata)
-_measures = msgspec.json.Decoder(_Measures)
-_metadata = msgspec.json.Decoder(_Metadata)
-_anything = msgspec.json.Decoder(dict[str, Any])
-
-# Whatever reading hostile JSON may raise: UnicodeDecodeError and JSONDecodeError are ValueErrors.
-_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
-# What is passed on must not be too deep for the one who writes it.
-_MAX_DEPTH = 100
-Shape = TypeVar("Shape")
-
-
-class _Pieces:
-    """A text cut anywhere, also inside a surrogate pair: halves are joined, a lone one is U+FFFD."""
-
-    __slots__ = ("half",)
-
-    def __init__(self) -> None:
-        self.half = ""  # a high surrogate whose low half is still to come
-
-    def join(self, piece: str) -> str:
-        joined = self.half + piece
-        self.half = joined[-1:] if "\ud800" <= joined[-1:] <= "\udbff" else ""
-        return _whole(joined[: len(joined) - len(self.half)])
-
-    def rest(self) -> str:
-        self.half, half = "", self.half
-        return "\ufffd" if half else ""
-
-
 class ReplyDecoder:
     """Decodes one answer. `feed` and `finish` never raise; after a Fail nothing more comes."""
 
     def __init__(self, conversation_id: str | None = None) -> None:
         self._frames = FrameDecoder()
         self._begin: Begin | None = Begin(_legal_id(conversation_id))
-        self._text = _Pieces()
-        self._thought = _Pieces()
+        self._text = Pieces()
+        self._thought = Pieces()
         self._tool: ToolOpen | None = None
         self._tool_id = ""
         self._input: list[str] = []
-        self._fragment = _Pieces()
+        self._fragment = Pieces()
         # What came inside another's tool call: frames, and calls as far as they have come.
-        self._waiting: deque[tuple[str, bytes] | list[_ToolUse]] = deque()
-        self._unstopped: dict[str, list[_ToolUse]] = {}  # the calls among them that may go on, by id
+        self._waiting: deque[tuple[str, bytes] | list[ToolUse]] = deque()
+        self._unstopped: dict[str, list[ToolUse]] = {}  # the calls among them that may go on, by id
         self._called = False
         self._answered = False
         self._tail = False
@@ -206,8 +146,8 @@ class ReplyDecoder:
         if kind == "assistantResponseEvent" and self._begin is None and self._tool is None and not self._text.half:
             # The one hot path: nothing pending, text in, text out.
             try:
-                text = _content.decode(payload).content
-            except _UNREADABLE:
+                text = CONTENT.decode(payload).content
+            except UNREADABLE:
                 self._say(payload, events)
                 return
             if text:
@@ -221,7 +161,7 @@ class ReplyDecoder:
                 events.append(_adopting(self._begin, kind, payload))
                 self._begin = None
             self._event(kind, payload, events)
-        except _UNREADABLE as fault:
+        except UNREADABLE as fault:
             raise UpstreamProtocol(f"The service sent a {kind} that cannot be read: {fault}.") from None
 
     def _event(self, kind: str, payload: bytes, events: list[Event]) -> None:
@@ -229,7 +169,7 @@ class ReplyDecoder:
             self._tail = True
             self._measure(kind, payload, events)
         elif kind == "toolUseEvent":
-            self._use(_read(payload, _tool_use), events)
+            self._use(read(payload, TOOL_USE), events)
             while self._tool is None and self._waiting:
                 self._replay(self._waiting.popleft(), events)
         elif self._tool is not None:
@@ -241,11 +181,11 @@ class ReplyDecoder:
         if kind == "assistantResponseEvent":
             self._say(payload, events)
         elif kind == "reasoningContentEvent":
-            self._think(_read(payload, _reasoning), events)
+            self._think(read(payload, REASONING), events)
         else:
             self._note(kind, payload, events)
 
-    def _replay(self, waited: tuple[str, bytes] | list[_ToolUse], events: list[Event]) -> None:
+    def _replay(self, waited: tuple[str, bytes] | list[ToolUse], events: list[Event]) -> None:
         if isinstance(waited, tuple):
             self._beside_tools(*waited, events)
             return
@@ -258,8 +198,8 @@ class ReplyDecoder:
 
     def _say(self, payload: bytes, events: list[Event]) -> None:
         try:
-            content = _read(payload, _content).content
-        except _UNREADABLE as fault:
+            content = read(payload, CONTENT).content
+        except UNREADABLE as fault:
             raise UpstreamProtocol(f"The service sent text that cannot be read: {fault}.") from None
         if not content:
             return
@@ -269,16 +209,16 @@ class ReplyDecoder:
 
     # --- tools ---
 
-    def _use(self, use: _ToolUse, events: list[Event]) -> None:
+    def _use(self, use: ToolUse, events: list[Event]) -> None:
         if self._tool is None:
-            self._tool = ToolOpen(_whole(use.tool_use_id), _whole(use.name or ""))
+            self._tool = ToolOpen(whole(use.tool_use_id), whole(use.name or ""))
             self._tool_id = use.tool_use_id
             self._answered = True
             events.append(self._tool)
         elif self._tool_id != use.tool_use_id:
             self._wait(use)
             return
-        fragment = use.input if isinstance(use.input, str) else _text_of(use.input)
+        fragment = use.input if isinstance(use.input, str) else text_of(use.input)
         if self._fragment.half or not fragment.isascii():
             fragment = self._fragment.join(fragment)
         if use.stop:
@@ -289,7 +229,7 @@ class ReplyDecoder:
         if use.stop:
             self._close(events)
 
-    def _wait(self, use: _ToolUse) -> None:
+    def _wait(self, use: ToolUse) -> None:
         call = self._unstopped.get(use.tool_use_id)
         if call is None:
             call = self._unstopped[use.tool_use_id] = []
@@ -299,7 +239,7 @@ class ReplyDecoder:
             del self._unstopped[use.tool_use_id]
 
     def _close(self, events: list[Event]) -> None:
-        if self._input and not _is_object("".join(self._input)):
+        if self._input and not is_object("".join(self._input)):
             raise UpstreamTruncated("The service ended a tool call whose arguments are not a JSON object.")
         self._tool, self._called = None, True
         self._input.clear()
@@ -307,7 +247,7 @@ class ReplyDecoder:
 
     # --- beside the text ---
 
-    def _think(self, said: _Reasoning, events: list[Event]) -> None:
+    def _think(self, said: Reasoning, events: list[Event]) -> None:
         self._answered = True
         text = self._thought.join(said.text or "")
         if text or said.signature or said.redacted_content:
@@ -315,23 +255,23 @@ class ReplyDecoder:
 
     def _measure(self, kind: str, payload: bytes, events: list[Event]) -> None:
         if kind == "contextUsageEvent":
-            events.append(Usage(context_percent=_read(payload, _measures).context_usage_percentage))
+            events.append(Usage(context_percent=read(payload, MEASURES).context_usage_percentage))
         elif kind == "meteringEvent":
-            events.append(Usage(credits=_read(payload, _measures).usage))
+            events.append(Usage(credits=read(payload, MEASURES).usage))
         else:
-            metadata = _read(payload, _metadata)
+            metadata = read(payload, METADATA)
             self._stop_reason = metadata.stop_reason or self._stop_reason
             if metadata.token_usage is not None:
                 events.append(_usage(metadata.token_usage))
 
     def _note(self, kind: str, payload: bytes, events: list[Event]) -> None:
         if kind == "invalidStateEvent":
-            message = _object(payload).get("message")
+            message = read_object(payload).get("message")
             raise UpstreamProtocol(f"The service says its state is invalid: {message}")
         # Every other type is skipped, as the service's own client does.
         if kind in _NOTES:
             name, member = _NOTES[kind]
-            said = _object(payload)
+            said = read_object(payload)
             noted = said.get(member) if member else said
             if noted is not None:
                 events.append(Note(name, noted))
@@ -341,7 +281,7 @@ def _adopting(begin: Begin, kind: str, payload: bytes) -> Begin:
     """The service's own conversation id stands in the reply's header, or in a first metadata frame."""
     if kind != "messageMetadataEvent" or begin.conversation_id:
         return begin
-    return Begin(_legal_id(_read(payload, _message_metadata).conversation_id))
+    return Begin(_legal_id(read(payload, MESSAGE_METADATA).conversation_id))
 
 
 def _legal_id(conversation_id: str | None) -> str | None:
@@ -349,52 +289,6 @@ def _legal_id(conversation_id: str | None) -> str | None:
     if not conversation_id or len(conversation_id) > 128:
         return None
     return conversation_id if conversation_id.isascii() and conversation_id.isprintable() else None
-
-
-def _read(payload: bytes, decoder: msgspec.json.Decoder[Shape]) -> Shape:
-    """Text cut inside a surrogate pair is refused by a strict reader; Python's own takes it, halves and all."""
-    try:
-        return decoder.decode(payload)
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.convert(json.loads(payload), decoder.type)
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    """A payload that is passed on as it is, but for lone surrogates, which no JSON writer takes."""
-    try:
-        said = _anything.decode(payload)
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        said = _anything.decode(_whole(json.dumps(json.loads(payload), ensure_ascii=False)))
-    if not _is_shallow(said, _MAX_DEPTH):
-        raise ValueError("it is nested too deeply")
-    return said
-
-
-def _is_shallow(value: Any, levels: int) -> bool:
-    if not isinstance(value, (dict, list)):
-        return True
-    inner = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(_is_shallow(item, levels - 1) for item in inner)
-
-
-def _whole(text: str) -> str:
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _is_object(text: str) -> bool:
-    try:
-        # Only the shape counts: numbers stay text, however long they are.
-        return isinstance(json.loads(text, parse_int=str, parse_float=str, parse_constant=_not_json), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _not_json(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _exception(frame: Frame) -> ProxyError:
@@ -405,11 +299,7 @@ def _exception(frame: Frame) -> ProxyError:
     return failure_of_frame(str(headers.get(":error-code", "")), said)
 
 
-def _text_of(value: dict[str, Any] | None) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _usage(tokens: _TokenUsage) -> Usage:
+def _usage(tokens: TokenUsage) -> Usage:
     return Usage(
         input_tokens=tokens.uncached_input_tokens,
         output_tokens=tokens.output_tokens,

@@ -1,0 +1,117 @@
+"""What the frames' payloads hold (upstream.md §1.4), and how they are read: JSON → typed values.
+
+In: payload bytes. Out: values, or one of UNREADABLE. Refuses to know the order of frames and what follows from them.
+Members that are null count as absent; unknown members are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+
+from cw_proxy.backends.codewhisperer.surrogates import whole
+
+
+class Content(msgspec.Struct, gc=False):
+    content: str | None = None
+
+
+class ToolUse(msgspec.Struct, rename="camel"):
+    tool_use_id: str
+    name: str | None = None
+    # Documented as a string of JSON text; an object has been seen, and means its text.
+    input: str | dict[str, Any] | None = None
+    stop: bool | None = None
+
+
+class Reasoning(msgspec.Struct, rename="camel"):
+    text: str | None = None
+    signature: str | None = None
+    redacted_content: str | None = None
+
+
+class MessageMetadata(msgspec.Struct, rename="camel"):
+    conversation_id: str | None = None
+
+
+class TokenUsage(msgspec.Struct, rename="camel"):
+    uncached_input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
+    context_usage_percentage: float | None = None
+
+
+class Measures(msgspec.Struct, rename="camel"):
+    """contextUsageEvent and meteringEvent: per cent of the window, credits."""
+
+    context_usage_percentage: float | None = None
+    usage: float | None = None
+
+
+class Metadata(msgspec.Struct, rename="camel"):
+    token_usage: TokenUsage | None = None
+    stop_reason: str | None = None
+
+
+CONTENT = msgspec.json.Decoder(Content)
+TOOL_USE = msgspec.json.Decoder(ToolUse)
+REASONING = msgspec.json.Decoder(Reasoning)
+MESSAGE_METADATA = msgspec.json.Decoder(MessageMetadata)
+MEASURES = msgspec.json.Decoder(Measures)
+METADATA = msgspec.json.Decoder(Metadata)
+_ANYTHING = msgspec.json.Decoder(dict[str, Any])
+
+# Whatever reading hostile JSON may raise: UnicodeDecodeError and JSONDecodeError are ValueErrors.
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+# What is passed on must not be too deep for the one who writes it.
+_MAX_DEPTH = 100
+Shape = TypeVar("Shape")
+
+
+def read(payload: bytes, decoder: msgspec.json.Decoder[Shape]) -> Shape:
+    """Text cut inside a surrogate pair is refused by a strict reader; Python's own takes it, halves and all."""
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.convert(json.loads(payload), decoder.type)
+
+
+def read_object(payload: bytes) -> dict[str, Any]:
+    """A payload that is passed on as it is, but for lone surrogates, which no JSON writer takes."""
+    try:
+        said = _ANYTHING.decode(payload)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = _ANYTHING.decode(whole(json.dumps(json.loads(payload), ensure_ascii=False)))
+    if not _is_shallow(said, _MAX_DEPTH):
+        raise ValueError("it is nested too deeply")
+    return said
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in inner)
+
+
+def is_object(text: str) -> bool:
+    try:
+        # Only the shape counts: numbers stay text, however long they are.
+        return isinstance(json.loads(text, parse_int=str, parse_float=str, parse_constant=_not_json), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _not_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def text_of(value: dict[str, Any] | None) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
