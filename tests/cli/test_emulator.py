@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from cw_proxy.cli.emulator import emulator
+from cw_proxy.cli.root import cli
 
 RUN = "from cw_proxy.cli.emulator import emulator; emulator()"
 
@@ -67,19 +67,19 @@ async def test_options_become_settings() -> None:
 
 
 def test_loopback_only() -> None:
-    refused = CliRunner().invoke(emulator, ["--host", "0.0.0.0"])
+    refused = CliRunner().invoke(cli, ["emulator", "--host", "0.0.0.0"])
     assert refused.exit_code == 2
     assert "loopback" in refused.output
 
 
 def test_the_help_names_the_language() -> None:
-    shown = CliRunner().invoke(emulator, ["--help"]).output
+    shown = CliRunner().invoke(cli, ["emulator", "--help"]).output
     for word in ("flip_crc", "fragments", "/_emulator/stats", "count from 1 to 20"):
         assert word in shown
 
 
 async def test_a_port_that_is_taken() -> None:
     async with running() as (_, url):
-        refused = await asyncio.to_thread(CliRunner().invoke, emulator, ["--port", url.rpartition(":")[2]])
+        refused = await asyncio.to_thread(CliRunner().invoke, cli, ["emulator", "--port", url.rpartition(":")[2]])
     assert refused.exit_code == 1
     assert "cannot listen" in refused.output
