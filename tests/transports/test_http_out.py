@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
+import trustme
 from servers import until
 
 from cw_proxy.errors import (
@@ -223,3 +228,50 @@ async def test_a_proxy_is_asked_instead_of_the_service() -> None:
     async with service(handler) as url, sender(proxy=Secret(url)) as send:
         assert await fetch(send, "http://service.invalid/path") == (200, b"hello")
     assert seen.startswith(b"GET http://service.invalid/path HTTP/1.1\r\n")
+
+
+@asynccontextmanager
+async def tls_service(authority: trustme.CA) -> AsyncIterator[str]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    server = await asyncio.start_server(answering(OK, b"hello"), "localhost", 0, ssl=context)
+    async with server:
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+
+
+# aiohttp reads the trusted authorities when it is imported, so a process of its own has to be told.
+FETCH = """
+import asyncio, sys
+from cw_proxy.errors import ProxyError
+from cw_proxy.transports.http_out import HttpSender, SenderSettings
+from cw_proxy.wire.call import HttpCall
+
+async def main():
+    sender = HttpSender(SenderSettings())
+    try:
+        async with sender(HttpCall("GET", sys.argv[1], {})) as reply:
+            print(b"".join([chunk async for chunk in reply.chunks]).decode())
+    except ProxyError as error:
+        print(error.code)
+    finally:
+        await sender.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "outcome"),
+    [(True, "localhost", "hello"), (True, "127.0.0.1", "upstream_tls"), (False, "localhost", "upstream_tls")],
+)
+async def test_a_certificate_counts_if_its_authority_is_trusted_and_the_name_is_right(
+    trusted: bool, host: str, outcome: str, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    (authority if trusted else trustme.CA()).cert_pem.write_to_path(tmp_path / "ca.pem")
+    environment = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+    async with tls_service(authority) as url:
+        arguments = [sys.executable, "-c", FETCH, url.replace("localhost", host)]
+        process = await asyncio.create_subprocess_exec(*arguments, env=environment, stdout=asyncio.subprocess.PIPE)
+        out, _ = await process.communicate()
+    assert out.decode().strip() == outcome
