@@ -82,7 +82,8 @@ class StreamingService:
             # Not the client's doing: an end that the script asked for, or the emulator's own.
             if not player.lost and not self.closing:
                 self._stats.cancelled_by_client += 1
-            raise
+            # A lost connection is no fault of ours, which is what aiohttp would log it as.
+            raise asyncio.CancelledError from None
         finally:
             self._stats.in_flight -= 1
             self._changed()
