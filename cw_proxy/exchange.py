@@ -22,10 +22,11 @@ import msgspec
 from cw_proxy import catalog as catalogs
 from cw_proxy import errors
 from cw_proxy.conversations import Conversations, thread_of
-from cw_proxy.events import Begin, Event, Fail, OrderCheck
+from cw_proxy.events import Begin, End, Event, Fail, OrderCheck
 from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ModelInfo, Sender, TokenSource
 from cw_proxy.model import Request
 from cw_proxy.stop import StopFilter
+from cw_proxy.tails import Tails
 from cw_proxy.wire.call import HttpCall, HttpReply
 
 RETRIES = 2
@@ -66,6 +67,7 @@ class Exchange:
         self._now = now
         self._new_id = new_id
         self._sleep = sleep
+        self._tails = Tails()
         self._catalog: tuple[Catalog, float] | None = None  # and when it is to be asked for again
         self._catalog_lock = asyncio.Lock()
 
@@ -127,7 +129,7 @@ class Exchange:
         return Catalog(tuple(models), default)
 
     async def _fetch_page(self, page: str | None) -> bytes:
-        async with self._opened(lambda credential: self._backend.list_models(credential, page)) as reply:
+        async with self._opened(lambda credential: self._backend.list_models(credential, page)) as (reply, _):
             return b"".join([chunk async for chunk in reply.chunks])
 
     # --- one call, and its repeats ---
@@ -154,8 +156,8 @@ class Exchange:
         self, build: Callable[[Credential], HttpCall], call: AsyncExitStack
     ) -> tuple[_Answer, list[Event]]:
         """One attempt. A Fail is raised while nothing but Begin came before it, so Begin waits for what follows."""
-        reply = await call.enter_async_context(self._opened(build))
-        answer = _Answer(reply, self._backend.decoder(reply.headers))
+        reply, account = await call.enter_async_context(self._opened(build))
+        answer = _Answer(reply, self._backend.decoder(reply.headers), self._tails, account)
         waiting: list[Event] = []
         while events := await answer.next():
             waiting += events
@@ -167,14 +169,15 @@ class Exchange:
         return answer, waiting
 
     @asynccontextmanager
-    async def _opened(self, build: Callable[[Credential], HttpCall]) -> AsyncIterator[HttpReply]:
-        """A 200's reply. A refused token is replaced once, a missing profile is found once."""
+    async def _opened(self, build: Callable[[Credential], HttpCall]) -> AsyncIterator[tuple[HttpReply, str]]:
+        """A 200's reply, and the account it is for. A refused token is replaced once, a missing profile found once."""
         credential = await self._tokens.credential()
         mended: set[type[errors.ProxyError]] = set()
         while True:
             async with self._send(build(credential)) as reply:
                 if reply.status == 200:
-                    yield reply
+                    # One login at a time, so that no profile is one account as well. Not the token: it changes.
+                    yield reply, credential.profile_arn or ""
                     return
                 error = self._backend.failure(reply.status, reply.headers, await _small(reply))
             better = None if type(error) in mended else await self._better(credential, error)
@@ -221,11 +224,13 @@ class Exchange:
 class _Answer:
     """An open reply, decoded. A plain object, not a generator around a generator: each layer costs at every read."""
 
-    __slots__ = ("_chunks", "_decoder", "_ended")
+    __slots__ = ("_account", "_chunks", "_decoder", "_ended", "_tails")
 
-    def __init__(self, reply: HttpReply, decoder: Decoder) -> None:
+    def __init__(self, reply: HttpReply, decoder: Decoder, tails: Tails, account: str) -> None:
         self._chunks = aiter(reply.chunks)
         self._decoder = decoder
+        self._tails = tails
+        self._account = account
         self._ended = False
 
     async def next(self) -> list[Event]:
@@ -235,7 +240,7 @@ class _Answer:
                 events = self._decoder.feed(await anext(self._chunks))
             except StopAsyncIteration:
                 self._ended = True
-                return self._decoder.finish()
+                return self._finished()
             except errors.ProxyError as error:
                 self._ended = True
                 return [Fail(error)]
@@ -243,6 +248,14 @@ class _Answer:
                 self._ended = isinstance(events[-1], Fail)
                 return events
         return []
+
+    def _finished(self) -> list[Event]:
+        events = self._decoder.finish()
+        if events and isinstance(events[-1], End):
+            cut_off = self._tails.ended(self._account, tail=self._decoder.tail)
+            if cut_off is not None:
+                events[-1] = Fail(cut_off)
+        return events
 
 
 async def _small(reply: HttpReply) -> bytes:

@@ -133,6 +133,10 @@ class Catalog(msgspec.Struct, frozen=True):
 
 
 class Decoder(Protocol):
+    @property
+    def tail(self) -> bool:
+        """Whether something was seen that comes near the end of a whole answer only."""
+
     def feed(self, data: bytes) -> list[Event]:
         """The events of these bytes. Never raises: what is wrong comes as Fail."""
 

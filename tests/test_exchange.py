@@ -183,6 +183,17 @@ async def test_a_failure_after_the_first_event_comes_as_the_last_event(
     assert len(stage.service.calls) == 1
 
 
+async def test_a_missing_tail_is_a_cut_once_the_account_has_shown_one() -> None:
+    stage = Stage(Answer(text("a")), ok(), Answer(text("a")), tokens=Tokens("old", "new"))
+    assert (await stage.events())[-1] == End("stop")
+    await stage.events()
+    # Another token of the same account changes nothing.
+    stage.tokens.tokens.pop(0)
+    fail = (await stage.events())[-1]
+    assert isinstance(fail, Fail)
+    assert type(fail.error) is errors.UpstreamTruncated
+
+
 METADATA = frame("messageMetadataEvent", {"conversationId": "c-1"})
 
 

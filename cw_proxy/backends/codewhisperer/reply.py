@@ -68,7 +68,10 @@ _NOTES: dict[str, tuple[str, str | None]] = {
 
 
 class ReplyDecoder:
-    """Decodes one answer. `feed` and `finish` never raise; after a Fail nothing more comes."""
+    """Decodes one answer. `feed` and `finish` never raise; after a Fail nothing more comes. `tail` says whether
+    frames were seen that come near the end of a whole answer."""
+
+    tail = False
 
     def __init__(self, conversation_id: str | None = None) -> None:
         self._frames = FrameDecoder()
@@ -84,7 +87,6 @@ class ReplyDecoder:
         self._unstopped: dict[str, list[ToolUse]] = {}  # the calls among them that may go on, by id
         self._called = False
         self._answered = False
-        self._tail = False
         self._stop_reason: str | None = None
         self._failed = False
 
@@ -123,7 +125,7 @@ class ReplyDecoder:
             return UpstreamTruncated("The service's answer was cut off.")
         if self._tool is not None:
             return UpstreamTruncated("The service's answer was cut off inside a tool call.")
-        if not (self._answered or self._tail):
+        if not (self._answered or self.tail):
             return EmptyUpstreamResponse("The service sent an empty answer.")
         return None
 
@@ -166,7 +168,7 @@ class ReplyDecoder:
 
     def _event(self, kind: str, payload: bytes, events: list[Event]) -> None:
         if kind in _TAIL:
-            self._tail = True
+            self.tail = True
             self._measure(kind, payload, events)
         elif kind == "toolUseEvent":
             self._use(read(payload, TOOL_USE), events)

@@ -523,3 +523,13 @@ def test_the_cases_above_reach_every_transition() -> None:
             check.feed([event])
             seen.add((state, type(event)))
     assert seen == {(state, kind) for state, row in ORDER.items() for kind in row}
+
+
+@pytest.mark.parametrize("kind", ["metadataEvent", "contextUsageEvent", "meteringEvent", "followupPromptEvent"])
+def test_a_tail_frame_is_told_without_an_event_of_its_own(kind: str) -> None:
+    decoder = ReplyDecoder()
+    decoder.feed(frame("assistantResponseEvent", {"content": "a"}))
+    assert not decoder.tail
+    decoder.feed(frame(kind, {}))
+    assert decoder.tail == (kind != "followupPromptEvent")
+    assert decoder.finish() == [End("stop")]
