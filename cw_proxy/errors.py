@@ -29,12 +29,15 @@ class ProxyError(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_after: float | None = None,
+        hold: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.param = param
         self.retry_after = retry_after
+        # Seconds for which the service would answer every call of this account so; None: it might not.
+        self.hold = hold
 
     def body(self) -> bytes:
         """`{"error": {message, type, param, code}}` as JSON: the OpenAI shape."""

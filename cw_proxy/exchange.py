@@ -5,7 +5,8 @@ protocols: it awaits only a Sender and a TokenSource.
 
 A failure before the first event is raised, so that it can carry a real status; after it, it comes as Fail. Inside,
 a call is tried again only before its first event: at most twice more when the service or the way to it failed, once
-for an empty answer, once with a fresh token, never for quotas and rate limits.
+for an empty answer, once with a fresh token, never for quotas and rate limits. Not at all, while the last answer
+stands for every call of the account (holds.py).
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from cw_proxy import catalog as catalogs
 from cw_proxy import errors
 from cw_proxy.conversations import Conversations, thread_of
 from cw_proxy.events import Begin, End, Event, Fail, OrderCheck
+from cw_proxy.holds import Holds
 from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ModelInfo, Sender, TokenSource
 from cw_proxy.model import Request
+from cw_proxy.secret import digest
 from cw_proxy.stop import StopFilter
 from cw_proxy.tails import Tails
 from cw_proxy.wire.call import HttpCall, HttpReply
@@ -68,6 +71,7 @@ class Exchange:
         self._new_id = new_id
         self._sleep = sleep
         self._tails = Tails()
+        self._holds = Holds()
         self._catalog: tuple[Catalog, float] | None = None  # and when it is to be asked for again
         self._catalog_lock = asyncio.Lock()
 
@@ -77,6 +81,40 @@ class Exchange:
 
     async def run(self, request: Request, asker: Asker) -> AsyncGenerator[list[Event], None]:
         """Batches of events in legal order. Raises ProxyError only before the first."""
+        token = digest((await self._tokens.credential()).access_token.reveal())
+        self._holds.check(token, now=self._now())
+        stop = StopFilter(request.stop) if request.stop else None
+        order = OrderCheck()
+        async with AsyncExitStack() as call:
+            answer, batch = await self._asked(request, asker, token, call)
+            try:
+                while batch:
+                    events = batch if stop is None else stop.feed(batch)
+                    order.feed(events)
+                    if events:
+                        yield events
+                    if stop is not None and stop.hit:
+                        return
+                    batch = await answer.next()
+            finally:
+                if answer.failure is not None:
+                    self._holds.failed(token, answer.failure, now=self._now())
+
+    async def _asked(
+        self, request: Request, asker: Asker, token: bytes, call: AsyncExitStack
+    ) -> tuple[_Answer, list[Event]]:
+        """The answer, begun. What the outcome says about all calls with this token is kept."""
+        try:
+            answer, batch = await self._in_conversation(request, asker, call)
+        except errors.ProxyError as error:
+            self._holds.failed(token, error, now=self._now())
+            raise
+        self._holds.succeeded(token)
+        return answer, batch
+
+    async def _in_conversation(
+        self, request: Request, asker: Asker, call: AsyncExitStack
+    ) -> tuple[_Answer, list[Event]]:
         model = await self._model(request.model)
         thread = thread_of(request, asker.headers)
         conversation_id = self._conversations.id_for(asker.owner, thread, now=self._now(), new_id=self._new_id)
@@ -84,20 +122,10 @@ class Exchange:
         def build(credential: Credential) -> HttpCall:
             return self._backend.build(request, model=model, conversation_id=conversation_id, credential=credential)
 
-        stop = StopFilter(request.stop) if request.stop else None
-        order = OrderCheck()
-        async with AsyncExitStack() as call:
-            answer, batch = await self._begun(build, call)
-            if isinstance(batch[0], Begin) and batch[0].conversation_id:
-                self._conversations.adopt(asker.owner, thread, batch[0].conversation_id, now=self._now())
-            while batch:
-                events = batch if stop is None else stop.feed(batch)
-                order.feed(events)
-                if events:
-                    yield events
-                if stop is not None and stop.hit:
-                    return
-                batch = await answer.next()
+        answer, batch = await self._begun(build, call)
+        if isinstance(batch[0], Begin) and batch[0].conversation_id:
+            self._conversations.adopt(asker.owner, thread, batch[0].conversation_id, now=self._now())
+        return answer, batch
 
     async def catalog(self) -> Catalog:
         """The service's models; a list that is a few minutes old is good enough, an older one if none is to be had."""
@@ -224,7 +252,7 @@ class Exchange:
 class _Answer:
     """An open reply, decoded. A plain object, not a generator around a generator: each layer costs at every read."""
 
-    __slots__ = ("_account", "_chunks", "_decoder", "_ended", "_tails")
+    __slots__ = ("_account", "_chunks", "_decoder", "_ended", "_tails", "failure")
 
     def __init__(self, reply: HttpReply, decoder: Decoder, tails: Tails, account: str) -> None:
         self._chunks = aiter(reply.chunks)
@@ -232,6 +260,7 @@ class _Answer:
         self._tails = tails
         self._account = account
         self._ended = False
+        self.failure: errors.ProxyError | None = None  # what it broke off with
 
     async def next(self) -> list[Event]:
         """The events of one network read, none after the last; what breaks the connection ends them as Fail."""
@@ -245,7 +274,8 @@ class _Answer:
                 self._ended = True
                 return [Fail(error)]
             if events:
-                self._ended = isinstance(events[-1], Fail)
+                if isinstance(last := events[-1], Fail):
+                    self._ended, self.failure = True, last.error
                 return events
         return []
 

@@ -290,6 +290,92 @@ async def test_what_another_call_would_not_mend_is_raised_at_once(
     assert (len(stage.service.calls), stage.delays) == (1, [])
 
 
+# --- holding back ---
+
+QUOTA = refused(429, "ThrottlingException", "Enough.", reason="MONTHLY_REQUEST_COUNT")
+DENIED = refused(403, "AccessDeniedException", "Not for you.", reason="FEATURE_NOT_SUPPORTED")
+TERMINAL = [
+    (QUOTA, errors.InsufficientQuota),
+    (DENIED, errors.UpstreamAccessDenied),
+    (Answer(exception("throttlingException", "MONTHLY_REQUEST_COUNT")), errors.InsufficientQuota),
+]
+
+
+async def outcome(stage: Stage) -> type[errors.ProxyError] | None:
+    try:
+        await stage.events()
+    except errors.ProxyError as error:
+        return type(error)
+    return None
+
+
+@pytest.mark.parametrize(("answer", "error"), TERMINAL)
+async def test_the_accounts_refusal_is_repeated_without_a_call(answer: Answer, error: type[errors.ProxyError]) -> None:
+    stage = Stage(answer, ok())
+    for now in (0, 1, 59):
+        stage.now = now
+        assert await outcome(stage) is error
+    assert len(stage.service.calls) == 1
+    stage.now = 60
+    assert await outcome(stage) is None
+    assert await outcome(Stage(ok())) is None
+
+
+async def test_only_one_call_goes_through_after_a_hold() -> None:
+    answer = Answer(text("a"))
+    answer.gate = asyncio.Event()
+    stage = Stage(QUOTA, answer, ok())
+    assert await outcome(stage) is errors.InsufficientQuota
+    stage.now = 60
+    probe = asyncio.create_task(outcome(stage))
+    await asyncio.sleep(0)
+    assert await outcome(stage) is errors.InsufficientQuota
+    answer.gate.set()
+    assert await probe is None
+    assert await outcome(stage) is None
+
+
+async def test_another_token_is_not_held_back() -> None:
+    stage = Stage(QUOTA, ok(), tokens=Tokens("old", "new"))
+    assert await outcome(stage) is errors.InsufficientQuota
+    stage.tokens.tokens.pop(0)
+    assert await outcome(stage) is None
+
+
+HARMLESS = [
+    (Answer(exception("throttlingException")), errors.RateLimited),
+    (refused(403, "AccessDeniedException"), errors.UpstreamAccessDenied),
+    (refused(403, "AccessDeniedException", reason="UNAUTHORIZED_CUSTOMIZATION"), errors.UpstreamAccessDenied),
+    (refused(402, "ServiceQuotaExceededException", reason="CONVERSATION_LIMIT_EXCEEDED"), errors.InsufficientQuota),
+    (refused(400, "ValidationException"), errors.UpstreamRejected),
+]
+
+
+@pytest.mark.parametrize(("answer", "error"), HARMLESS)
+async def test_what_is_about_one_request_holds_back_no_other(answer: Answer, error: type[errors.ProxyError]) -> None:
+    stage = Stage(answer, ok())
+    assert await outcome(stage) is error
+    assert await outcome(stage) is None
+
+
+async def test_a_quota_that_ends_in_the_middle_of_an_answer_is_kept_as_well() -> None:
+    stage = Stage(Answer(text("a"), exception("throttlingException", "MONTHLY_REQUEST_COUNT")), ok())
+    async with aclosing(stage.exchange.run(request(say("user", "hello")), ME)) as batches:
+        async for events in batches:
+            if isinstance(events[-1], Fail):
+                break
+    assert await outcome(stage) is errors.InsufficientQuota
+    assert len(stage.service.calls) == 1
+
+
+async def test_a_denied_list_of_models_is_held_back_too() -> None:
+    stage = Stage(DENIED, ok())
+    for _ in range(3):
+        with pytest.raises(errors.UpstreamAccessDenied):
+            await stage.events(request(say("user", "hello"), model="claude-x"))
+    assert stage.service.paths == ["ListAvailableModels"]
+
+
 # --- the token and the profile ---
 
 EXPIRED = refused(403, "AccessDeniedException", "The bearer token included in the request is invalid.")

@@ -14,6 +14,10 @@ from cw_proxy import errors
 _OVERFLOW_REASONS = {"CONTENT_LENGTH_EXCEEDS_THRESHOLD", "PROMPT_TOO_LONG"}
 _OVERFLOW_TEXTS = ("Input is too long", "Exceeded max chat context length")
 _QUOTA_REASONS = {"MONTHLY_REQUEST_COUNT", "DAILY_REQUEST_COUNT", "OVERAGE_REQUEST_LIMIT_EXCEEDED"}
+# Denials that are about the account, not about what was asked for.
+_ACCOUNT_REASONS = {"FEATURE_NOT_SUPPORTED", "TEMPORARILY_SUSPENDED"}
+# Seconds for which an account's denial or spent quota is taken to last, when the service names no time.
+_HOLD = 60.0
 _HIGH_LOAD = "unexpectedly high load"
 _DEFAULT_RETRY_AFTER = 2.0  # seconds; the service names none
 
@@ -42,7 +46,7 @@ def classify(
     if reason in _OVERFLOW_REASONS or any(text in message for text in _OVERFLOW_TEXTS):
         return errors.ContextLengthExceeded(f"{message} The conversation is longer than the model's window.")
     if reason in _QUOTA_REASONS or name == "ServiceQuotaExceededException" or "MONTHLY_REQUEST_COUNT" in message:
-        return errors.InsufficientQuota(f"{message} (The account's quota at the service is used up.)")
+        return _quota(message, reason, retry_after)
     if reason == "INSUFFICIENT_MODEL_CAPACITY" or _HIGH_LOAD in message:
         return errors.RateLimited(message, retry_after=retry_after or _DEFAULT_RETRY_AFTER)
     return _by_name(name, message, reason, retry_after)
@@ -62,11 +66,18 @@ def _by_name(name: str, message: str, reason: str | None, retry_after: float | N
             return errors.UpstreamUnavailable(message)
 
 
+def _quota(message: str, reason: str | None, reset: float | None) -> errors.ProxyError:
+    # Other reasons are about one conversation: another may go on.
+    account_wide = reason is None or reason in _QUOTA_REASONS
+    said = f"{message} (The account's quota at the service is used up.)"
+    return errors.InsufficientQuota(said, hold=(reset or _HOLD) if account_wide else None)
+
+
 def _denied(message: str, reason: str | None) -> errors.ProxyError:
     # Without a reason the token itself may be refused: the service answers 403 for expired ones too.
     if reason is None:
         return errors.UpstreamTokenRefused(message)
-    return errors.UpstreamAccessDenied(message)
+    return errors.UpstreamAccessDenied(message, hold=_HOLD if reason in _ACCOUNT_REASONS else None)
 
 
 def _invalid(message: str, reason: str | None) -> errors.ProxyError:

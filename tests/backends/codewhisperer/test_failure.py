@@ -148,6 +148,32 @@ def test_a_quota_is_not_to_be_tried_again() -> None:
     assert found.headers() == {"x-should-retry": "false"}
 
 
+HOLDS = [
+    ("ThrottlingException", "MONTHLY_REQUEST_COUNT", 60),
+    ("ThrottlingException", "DAILY_REQUEST_COUNT", 60),
+    ("ServiceQuotaExceededException", None, 60),
+    ("ServiceQuotaExceededException", "OVERAGE_REQUEST_LIMIT_EXCEEDED", 60),
+    ("AccessDeniedException", "FEATURE_NOT_SUPPORTED", 60),
+    ("AccessDeniedException", "TEMPORARILY_SUSPENDED", 60),
+    # One conversation, one resource, perhaps only the token, only this moment.
+    ("ServiceQuotaExceededException", "CONVERSATION_LIMIT_EXCEEDED", None),
+    ("AccessDeniedException", "UNAUTHORIZED_CUSTOMIZATION_RESOURCE_ACCESS", None),
+    ("AccessDeniedException", None, None),
+    ("ThrottlingException", None, None),
+    ("ValidationException", None, None),
+    ("InternalServerException", None, None),
+]
+
+
+@pytest.mark.parametrize(("name", "reason", "seconds"), HOLDS)
+def test_only_the_accounts_own_errors_stand_for_all_calls(name: str, reason: str | None, seconds: int | None) -> None:
+    assert classify(name, "No.", reason).hold == seconds
+
+
+def test_a_stated_reset_ends_the_hold() -> None:
+    assert classify("ServiceQuotaExceededException", "No.", None, retry_after=7.0).hold == 7
+
+
 FRAMES = [
     ("error", errors.UpstreamUnavailable),
     ("throttlingException", errors.RateLimited),
