@@ -36,6 +36,7 @@ class Core:
             tokens=self.tokens,
             conversations=Conversations(),
             aliases=config.aliases,
+            on_licensed_code=config.on_licensed_code,
         )
 
     async def __aenter__(self) -> Core:

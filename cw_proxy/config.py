@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from cw_proxy.errors import ConfigError
+from cw_proxy.references import OnLicensedCode
 from cw_proxy.secret import Secret
 
 ENVIRONMENT_PREFIX = "CW_PROXY_"
@@ -66,6 +67,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     connect_timeout: Seconds = _setting(10.0, "Seconds to connect to the service.")
     stall_timeout: Seconds = _setting(300.0, "Seconds the service may stay silent before or within an answer.")
     max_payload_bytes: Count = _setting(600_000, "Largest body sent to the service; more is an error, never cut.")
+    on_licensed_code: OnLicensedCode = _setting(
+        "flag",
+        "Code under a licence that the service names: `flag` it in `x_cw`, `drop` its text, or `pass` it unsaid.",
+    )
     store: Literal["files", "keyring"] | None = _setting(
         None, "Where `login` keeps secrets: `files` (0600) or `keyring`; by default where they are, else files."
     )

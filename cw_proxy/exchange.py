@@ -12,6 +12,7 @@ stands for every call of the account (holds.py).
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 import uuid
@@ -27,10 +28,13 @@ from cw_proxy.events import Begin, End, Event, Fail, OrderCheck
 from cw_proxy.holds import Holds
 from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ModelInfo, Sender, TokenSource
 from cw_proxy.model import Request
+from cw_proxy.references import OnLicensedCode, ReferenceFilter
 from cw_proxy.secret import digest
 from cw_proxy.stop import StopFilter
 from cw_proxy.tails import Tails
 from cw_proxy.wire.call import HttpCall, HttpReply
+
+log = logging.getLogger(__name__)
 
 RETRIES = 2
 _FIRST_DELAY = 0.2  # seconds; doubled each time, then jittered over its whole width
@@ -58,6 +62,7 @@ class Exchange:
         tokens: TokenSource,
         conversations: Conversations,
         aliases: Mapping[str, str],
+        on_licensed_code: OnLicensedCode = "flag",
         now: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -67,6 +72,7 @@ class Exchange:
         self._tokens = tokens
         self._conversations = conversations
         self._aliases = aliases
+        self._on_licensed_code: OnLicensedCode = on_licensed_code
         self._now = now
         self._new_id = new_id
         self._sleep = sleep
@@ -83,13 +89,16 @@ class Exchange:
         """Batches of events in legal order. Raises ProxyError only before the first."""
         token = digest((await self._tokens.credential()).access_token.reveal())
         self._holds.check(token, now=self._now())
+        references = ReferenceFilter(self._on_licensed_code)
         stop = StopFilter(request.stop) if request.stop else None
         order = OrderCheck()
         async with AsyncExitStack() as call:
             answer, batch = await self._asked(request, asker, token, call)
             try:
                 while batch:
-                    events = batch if stop is None else stop.feed(batch)
+                    events = references.feed(batch)
+                    if stop is not None:
+                        events = stop.feed(events)
                     order.feed(events)
                     if events:
                         yield events
@@ -97,6 +106,9 @@ class Exchange:
                         return
                     batch = await answer.next()
             finally:
+                if references.licences:
+                    # The names are the service's text: quoted.
+                    log.info("an answer repeats licensed code: %r", list(references.licences))
                 if answer.failure is not None:
                     self._holds.failed(token, answer.failure, now=self._now())
 

@@ -79,6 +79,7 @@ VARIABLES = [
     ("CW_PROXY_ALIASES", "a=b, c = d=e", "aliases", {"a": "b", "c": "d=e"}),
     ("CW_PROXY_ACCESS_TOKEN", "t", "access_token", Secret("t")),
     ("CW_PROXY_STORE", "keyring", "store", "keyring"),
+    ("CW_PROXY_ON_LICENSED_CODE", "pass", "on_licensed_code", "pass"),
     ("HOME", "/x", "host", "127.0.0.1"),
 ]
 
@@ -94,8 +95,8 @@ def a_text_for(doc: SettingDoc) -> str:
     """Some text that sets it to anything but its default."""
     if doc.name.endswith("_url"):
         return "https://service.example"
-    if doc.name == "store":
-        return "keyring"
+    if chosen := {"store": "keyring", "on_licensed_code": "drop"}.get(doc.name):
+        return chosen
     by_type = {bool: "no" if doc.default else "yes", int: "7", float: "7.5", list: "x", dict: "x=y"}
     return by_type.get(type(doc.default), "x")
 

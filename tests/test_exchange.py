@@ -15,10 +15,11 @@ from cw_proxy import errors
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts
 from cw_proxy.conversations import Conversations
-from cw_proxy.events import Begin, End, Event, Fail, OrderCheck, Text, Usage
+from cw_proxy.events import Begin, End, Event, Fail, Note, OrderCheck, Text, Usage
 from cw_proxy.exchange import Asker, Exchange
 from cw_proxy.interfaces import Credential
 from cw_proxy.model import Request
+from cw_proxy.references import OnLicensedCode
 from cw_proxy.secret import Secret
 from cw_proxy.wire.call import HttpCall, HttpReply
 
@@ -119,7 +120,11 @@ class Stage:
     """An exchange with everything around it in memory; time is turned by hand."""
 
     def __init__(
-        self, *answers: Answer | errors.ProxyError, tokens: Tokens | None = None, hosts: Hosts = HOSTS
+        self,
+        *answers: Answer | errors.ProxyError,
+        tokens: Tokens | None = None,
+        hosts: Hosts = HOSTS,
+        licensed: OnLicensedCode = "flag",
     ) -> None:
         self.service = Service(answers)
         self.tokens = tokens or Tokens("token")
@@ -132,6 +137,7 @@ class Stage:
             tokens=self.tokens,
             conversations=Conversations(),
             aliases={"mine": "claude-x"},
+            on_licensed_code=licensed,
             now=lambda: self.now,
             new_id=lambda: next(self.ids),
             sleep=self.sleep,
@@ -446,6 +452,27 @@ async def test_no_login_is_raised_before_any_call() -> None:
     with pytest.raises(errors.LoginRequired):
         await stage.events()
     assert stage.service.calls == []
+
+
+# --- licensed code ---
+
+LICENSED = frame("codeReferenceEvent", {"references": [{"licenseName": "MIT"}]})
+NOTED = Note("references", [{"licenseName": "MIT"}])
+MODES: list[tuple[OnLicensedCode, list[Event]]] = [
+    ("flag", [Text("a"), Text("b"), NOTED, NOTED, TAIL_EVENT, End("stop")]),
+    ("drop", [Text("a"), NOTED, NOTED, TAIL_EVENT, End("content_filter")]),
+    ("pass", [Text("a"), Text("b"), TAIL_EVENT, End("stop")]),
+]
+
+
+@pytest.mark.parametrize(("mode", "events"), MODES)
+async def test_licensed_code_is_flagged_dropped_or_passed_and_logged_once(
+    mode: OnLicensedCode, events: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "cw_proxy.exchange")
+    stage = Stage(Answer(text("a"), text("b"), LICENSED + LICENSED, TAIL), licensed=mode)
+    assert await stage.events() == [Begin(), *events]
+    assert [record.getMessage() for record in caplog.records] == ["an answer repeats licensed code: ['MIT']"]
 
 
 # --- the end before the end ---

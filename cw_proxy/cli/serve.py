@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 @click.option("--api-key", "api_keys", multiple=True, metavar="KEY", help="Demand this client key (repeatable).")
 @click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME", help="Another name of this server.")
 @click.option("--cors-origin", "cors_origins", multiple=True, metavar="ORIGIN", help="Let pages of this origin call.")
+@click.option(
+    "--on-licensed-code",
+    type=click.Choice(["flag", "drop", "pass"]),
+    help="Code of which the service names the licence: say so, take it out, or say nothing.  [default: flag]",
+)
 @click.option("--debug", is_flag=True, default=None, help="Log more. Never tokens, keys or what is said.")
 @settings.config_option
 def serve(config_file: Path | None, **flags: object) -> None:

@@ -51,6 +51,8 @@ REFUSED: list[tuple[list[str], dict[str, str], str]] = [
     (["--host", "::"], {}, "--api-key"),
     ([], {"CW_PROXY_HOST": "0.0.0.0"}, "--api-key"),
     (["--host", "no.such.host.invalid", "--api-key", "a-key"], {}, "no.such.host.invalid"),
+    (["--on-licensed-code", "hide"], {}, "--on-licensed-code"),
+    ([], {"CW_PROXY_ON_LICENSED_CODE": "hide"}, "on_licensed_code"),
     ([], {"CW_PROXY_STREAMING_URL": "http://service.example"}, "streaming_url"),
     (["--config", "/nonexistent/config.toml"], {}, "/nonexistent/config.toml"),
 ]
