@@ -27,6 +27,13 @@ def pinging(emulator_process: str) -> Iterator[Service]:
         yield Service(url, emulator_process)
 
 
+@pytest.fixture
+def fresh(emulator_process: str) -> Iterator[Service]:
+    """A proxy of the test's own: it remembers for a minute what the service says of the account."""
+    with serving(emulator_process) as (url, _):
+        yield Service(url, emulator_process)
+
+
 # Scripts that break after their text, which comes with time to be passed on.
 BREAKING = (
     "exception",

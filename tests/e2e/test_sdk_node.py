@@ -57,9 +57,7 @@ def test_models(service: Service) -> None:
 
 ERRORS = {
     "throttled": ("RateLimitError", 429, "rate_limit_exceeded"),
-    "quota": ("RateLimitError", 429, "insufficient_quota"),
     "too-long": ("BadRequestError", 400, "context_length_exceeded"),
-    "feature-not-supported": ("PermissionDeniedError", 403, "upstream_access_denied"),
     "server-error": ("InternalServerError", 502, "upstream_unavailable"),
 }
 
@@ -68,6 +66,18 @@ ERRORS = {
 def test_errors(service: Service, stream: bool) -> None:
     outcomes = play(service, *(("chat", user(f"Play the script {script}", stream=stream)) for script in ERRORS))
     assert [(one["error"], one["status"], one["code"]) for one in outcomes] == list(ERRORS.values())
+
+
+OF_THE_ACCOUNT = {
+    "quota": ("RateLimitError", 429, "insufficient_quota"),
+    "feature-not-supported": ("PermissionDeniedError", 403, "upstream_access_denied"),
+}
+
+
+@pytest.mark.parametrize("script", OF_THE_ACCOUNT)
+def test_errors_of_the_account(fresh: Service, script: str) -> None:
+    outcomes = play(fresh, *(("chat", user(f"Play the script {script}", stream=stream)) for stream in (False, True)))
+    assert [(one["error"], one["status"], one["code"]) for one in outcomes] == [OF_THE_ACCOUNT[script]] * 2
 
 
 def test_an_answer_that_breaks_is_never_a_short_one(service: Service, breaking_scripts: tuple[str, ...]) -> None:

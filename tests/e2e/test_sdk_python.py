@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
-from servers import Service
+from servers import Service, stats
 
 PONG: Any = [{"role": "user", "content": "Reply with exactly the token PONG"}]
 
@@ -120,9 +121,7 @@ def test_the_models(client: OpenAI) -> None:
 
 ERRORS: list[tuple[str, type[openai.APIStatusError], str]] = [
     ("throttled", openai.RateLimitError, "rate_limit_exceeded"),
-    ("quota", openai.RateLimitError, "insufficient_quota"),
     ("too-long", openai.BadRequestError, "context_length_exceeded"),
-    ("feature-not-supported", openai.PermissionDeniedError, "upstream_access_denied"),
     ("server-error", openai.InternalServerError, "upstream_unavailable"),
 ]
 
@@ -136,6 +135,32 @@ def test_an_error_is_raised_as_what_it_is(
         client.chat.completions.create(model="codewhisperer", messages=user(f"Play the script {script}"), stream=stream)
     assert caught.value.code == code
     assert (caught.value.request_id or "").startswith("req_")
+
+
+OF_THE_ACCOUNT: list[tuple[str, type[openai.APIStatusError], str]] = [
+    ("quota", openai.RateLimitError, "insufficient_quota"),
+    ("feature-not-supported", openai.PermissionDeniedError, "upstream_access_denied"),
+]
+
+
+@pytest.mark.parametrize(("script", "error", "code"), OF_THE_ACCOUNT, ids=[case[0] for case in OF_THE_ACCOUNT])
+def test_the_service_sees_no_storm_after_an_error_of_the_account(
+    fresh: Service, script: str, error: type[openai.APIStatusError], code: str
+) -> None:
+    before = stats(fresh.emulator)["requests"]
+    took: list[float] = []
+    with OpenAI(base_url=f"{fresh.proxy}/v1", api_key="dummy", max_retries=2) as client:
+        for stream in (False, True, False):
+            started = time.perf_counter()
+            with pytest.raises(error) as caught:
+                client.chat.completions.create(
+                    model="codewhisperer", messages=user(f"Play the script {script}"), stream=stream
+                )
+            assert caught.value.code == code
+            took.append(time.perf_counter() - started)
+    # Neither the proxy nor the SDK tries again: both would wait longer.
+    assert min(took) < 0.1
+    assert stats(fresh.emulator)["requests"] - before == 1
 
 
 def test_an_unknown_model_is_raised(client: OpenAI) -> None:
