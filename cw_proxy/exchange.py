@@ -134,7 +134,7 @@ class Exchange:
         def build(credential: Credential) -> HttpCall:
             return self._backend.build(request, model=model, conversation_id=conversation_id, credential=credential)
 
-        answer, batch = await self._begun(build, call)
+        answer, batch = await self._begun(request, build, call)
         if isinstance(batch[0], Begin) and batch[0].conversation_id:
             self._conversations.adopt(asker.owner, thread, batch[0].conversation_id, now=self._now())
         return answer, batch
@@ -175,13 +175,13 @@ class Exchange:
     # --- one call, and its repeats ---
 
     async def _begun(
-        self, build: Callable[[Credential], HttpCall], call: AsyncExitStack
+        self, request: Request, build: Callable[[Credential], HttpCall], call: AsyncExitStack
     ) -> tuple[_Answer, list[Event]]:
         """The first attempt that brings something, and what it brought; `call` keeps it open."""
         attempt = 0
         while True:
             try:
-                return await self._attempt(build, call)
+                return await self._attempt(request, build, call)
             except errors.EmptyUpstreamResponse:
                 if attempt >= 1:
                     raise
@@ -193,11 +193,11 @@ class Exchange:
             attempt += 1
 
     async def _attempt(
-        self, build: Callable[[Credential], HttpCall], call: AsyncExitStack
+        self, request: Request, build: Callable[[Credential], HttpCall], call: AsyncExitStack
     ) -> tuple[_Answer, list[Event]]:
         """One attempt. A Fail is raised while nothing but Begin came before it, so Begin waits for what follows."""
         reply, account = await call.enter_async_context(self._opened(build))
-        answer = _Answer(reply, self._backend.decoder(reply.headers), self._tails, account)
+        answer = _Answer(reply, self._backend.decoder(request, reply.headers), self._tails, account)
         waiting: list[Event] = []
         while events := await answer.next():
             waiting += events

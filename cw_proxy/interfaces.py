@@ -151,8 +151,8 @@ class Backend(Protocol):
     def build(self, request: Request, *, model: str | None, conversation_id: str, credential: Credential) -> HttpCall:
         """The call that asks. `model` is the upstream's own id, None for its default. Raises ProxyError."""
 
-    def decoder(self, headers: Mapping[str, str]) -> Decoder:
-        """Decodes the body of a 200 whose headers (lower-case names) these are."""
+    def decoder(self, request: Request, headers: Mapping[str, str]) -> Decoder:
+        """Decodes the body of a 200 that answers `request`; its headers have lower-case names."""
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProxyError:
         """What an answer other than 200 means."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 Role = Literal["system", "user", "assistant"]
+ToolChoice = Literal["auto", "none"]
 
 
 class TextPart(msgspec.Struct, frozen=True):
@@ -39,6 +40,8 @@ class ToolUsePart(msgspec.Struct, frozen=True):
 
 
 class ToolResultPart(msgspec.Struct, frozen=True):
+    """What a tool gave back. Images among it stand beside it, in the same turn."""
+
     tool_use_id: str
     text: str
     is_error: bool = False
@@ -68,12 +71,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One question to a model.
 
     `model` is the name the client used, aliases unresolved. `thread` is the client's own name for the chat, if it
-    gives one in the body. `stop` holds at most 4 texts. `ignored` names accepted parameters that change nothing.
+    gives one in the body. With `tool_choice` none, no tool call may come out, whatever is offered. `stop` holds at
+    most 4 texts. `ignored` names accepted parameters that change nothing.
     """
 
     model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
     stop: tuple[str, ...] = ()
     thread: str | None = None
     ignored: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from cw_proxy import config, errors, events
-from cw_proxy.backends.codewhisperer import request as payload
+from cw_proxy.backends.codewhisperer import offer, turns
 from cw_proxy.cli import root
 from cw_proxy.cli.serve import serve
 from cw_proxy.emulator import Settings, directives
@@ -133,11 +133,11 @@ def _error_row(error: type[errors.ProxyError]) -> tuple[str, ...]:
 
 def parameters() -> list[tuple[str, str]]:
     """Every parameter that the protocol knows, and what happens to it: tried, not told."""
-    return [(field.name, _treatment(field.name)) for field in msgspec.structs.fields(openai_chat._Body)]
+    return [(field.name, _treatment(field.name)) for field in msgspec.structs.fields(openai_chat.Body)]
 
 
 def _treatment(name: str) -> str:
-    for value in ("x", 2, True, ["audio"], {"a": 1}):
+    for value in ("auto", 2, True, ["audio"], {"a": 1}):
         said = {"model": "x", "messages": [{"role": "user", "content": "x"}], name: value}
         try:
             (ask,) = openai_chat.OpenAIChat().session().receive(json.dumps(said).encode())
@@ -159,8 +159,9 @@ def ignored_parameters() -> str:
 
 
 def added_texts() -> str:
-    """The texts of ours that the service may get beside the client's: they are all in request.py."""
-    rows = ((f"“{getattr(payload, name)}”", code(name), when) for name, when in texts.ADDED_TEXTS.items())
+    """The texts of ours that the service may get beside the client's: they are all in turns.py and offer.py."""
+    ours = {**vars(turns), **vars(offer)}
+    rows = ((f"“{ours[name]}”", code(name), when) for name, when in texts.ADDED_TEXTS.items())
     return table(("text", "name", "when it is sent"), rows)
 
 

@@ -60,7 +60,7 @@ ERRORS = {
 
 PARAMETERS = {
     "model": "See [models](#models).",
-    "messages": "Roles `system`, `developer`, `user`, `assistant`; content a string or a list of text parts.",
+    "messages": "Roles `system`, `developer`, `user`, `assistant`, `tool`. See [messages](#messages).",
     "stream": "`true` streams server-sent events.",
     "stream_options": "`include_usage: true` puts `usage` on a last chunk of its own.",
     "stop": "At most four. Found by the proxy, also across deltas; the call to the service is then broken off.",
@@ -70,14 +70,21 @@ PARAMETERS = {
     "top_logprobs": "Only 0.",
     "modalities": 'Only `["text"]`.',
     "audio": "",
-    "tools": "An empty list is taken.",
-    "functions": "An empty list is taken.",
+    "tools": "Functions, with any name and any schema of an object. See [tools](#tools).",
+    "tool_choice": "`auto` or `none`; anything else is refused.",
+    "functions": "The older form of `tools`. An empty list is taken.",
+    "function_call": "The older form of `tool_choice`.",
 }
 
 ADDED_TEXTS = {
     "ACKNOWLEDGEMENT": "As the assistant's answer to the system text, which is sent as the first user turn.",
     "NO_TEXT": "As a turn that has no text, and as the first user turn when the chat begins with the assistant.",
+    "CALLING": "As an assistant turn that calls tools and says nothing.",
     "CONTINUE": "As the last user turn when the chat ends with the assistant.",
+    "CANCELLED": "As the result of a call that has none, with the status `error`.",
+    "STUB": "As the description of a tool that the history names and the request does not offer.",
+    "SHORTENED": "At the end of a tool's description that is too long; the whole stands in the system text.",
+    "NO_OUTPUT": "As a tool's result that has no text.",
 }
 
 EVENTS = {

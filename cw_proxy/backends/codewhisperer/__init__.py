@@ -15,10 +15,12 @@ from cw_proxy import __version__
 from cw_proxy.backends.codewhisperer.failure import failure_of_reply
 from cw_proxy.backends.codewhisperer.hosts import Hosts
 from cw_proxy.backends.codewhisperer.models import parse_models, parse_profiles
+from cw_proxy.backends.codewhisperer.offer import naming
 from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
 from cw_proxy.backends.codewhisperer.request import payload
+from cw_proxy.backends.codewhisperer.restore import restoring
 from cw_proxy.errors import ProxyError
-from cw_proxy.interfaces import Catalog, Credential
+from cw_proxy.interfaces import Catalog, Credential, Decoder
 from cw_proxy.model import Request
 from cw_proxy.wire.call import HttpCall
 
@@ -52,8 +54,8 @@ class CodeWhisperer:
         url = self._hosts.streaming_url(credential) + "/generateAssistantResponse"
         return HttpCall("POST", url, self._headers(credential, content_type="application/json"), body)
 
-    def decoder(self, headers: Mapping[str, str]) -> ReplyDecoder:
-        return ReplyDecoder(headers.get("x-amzn-codewhisperer-conversation-id"))
+    def decoder(self, request: Request, headers: Mapping[str, str]) -> Decoder:
+        return restoring(ReplyDecoder(headers.get("x-amzn-codewhisperer-conversation-id")), naming(request))
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProxyError:
         return failure_of_reply(status, headers, body)

@@ -8,23 +8,17 @@ beside the history. Nothing the client said is dropped on the way there.
 
 from __future__ import annotations
 
-from itertools import groupby
+import base64
 from typing import Any
 
 import msgspec
 
-from cw_proxy.errors import ContextLengthExceeded, InvalidRequest
-from cw_proxy.model import Message, Request
+from cw_proxy.backends.codewhisperer.offer import Naming, Offer, naming, offer
+from cw_proxy.backends.codewhisperer.turns import Turn, turns
+from cw_proxy.errors import ContextLengthExceeded
+from cw_proxy.model import DocumentPart, ImagePart, Part, Request, TextPart, ToolResultPart, ToolUsePart
 
-# Rule 20: the same from turn to turn, so that a cache of prefixes can work.
-ACKNOWLEDGEMENT = "Understood. I will follow these instructions."
-# Rule 3: where a turn has no text and the service wants some.
-NO_TEXT = "(no text)"
-# The chat ends with the assistant's words: the service must be asked something.
-CONTINUE = "Continue."
-_BETWEEN_TURNS = "\n\n"
-
-Turn = tuple[str, str]  # role (user, assistant), text
+_json = msgspec.json.Encoder().encode
 
 
 def payload(
@@ -37,65 +31,81 @@ def payload(
     max_bytes: int,
 ) -> bytes:
     """Raises ContextLengthExceeded when the body would pass `max_bytes`: nothing is trimmed silently (rule 10)."""
-    *history, (_, current) = turns(request)
+    names = naming(request)
+    offered = offer(request, names)
+    *history, current = turns(request, offered.instructions)
     state: dict[str, Any] = {
         "conversationId": conversation_id,
-        "chatTriggerType": "MANUAL",
-        "currentMessage": {"userInputMessage": _user(current, origin, model)},
+        "chatTriggerType": "MANUAL",  # rule 12
+        "currentMessage": {"userInputMessage": _current(current, origin, model, offered)},
     }
     if history:
-        state["history"] = [_entry(role, text, origin) for role, text in history]
+        state["history"] = [_entry(turn, origin, names) for turn in history]
     body: dict[str, Any] = {"conversationState": state}
     if profile_arn:
         body["profileArn"] = profile_arn
-    encoded = msgspec.json.encode(body)
+    encoded = _json(body)
     if len(encoded) > max_bytes:
         raise ContextLengthExceeded(_too_long(len(encoded), max_bytes, request))
     return encoded
 
 
-def turns(request: Request) -> list[Turn]:
-    """Alternating turns, the first and the last the user's (rules 1, 2, 3, 20)."""
-    system = _BETWEEN_TURNS.join(message.text for message in request.messages if message.role == "system")
-    chat = _merged([message for message in request.messages if message.role != "system"])
-    if not chat:
-        if not system.strip():
-            raise InvalidRequest("There is nothing to answer: no message has any text.", param="messages")
-        return [("user", system)]
-    if chat[0][0] == "assistant":
-        chat.insert(0, ("user", NO_TEXT))
-    if chat[-1][0] == "assistant":
-        chat.append(("user", CONTINUE))
-    if system.strip():
-        return [("user", system), ("assistant", ACKNOWLEDGEMENT), *chat]
-    return chat
-
-
-def _merged(messages: list[Message]) -> list[Turn]:
-    """Adjacent turns of one role become one, a blank line between their texts."""
-    merged: list[Turn] = []
-    for role, run in groupby(messages, key=lambda message: message.role):
-        text = _BETWEEN_TURNS.join(message.text for message in run if message.text)
-        merged.append((role, text if text.strip() else NO_TEXT))
-    return merged
-
-
-def _entry(role: str, text: str, origin: str) -> dict[str, Any]:
-    if role == "assistant":
-        return {"assistantResponseMessage": {"content": text}}
-    return {"userInputMessage": _user(text, origin, None)}
-
-
-def _user(text: str, origin: str, model: str | None) -> dict[str, Any]:
-    message = {"content": text, "origin": origin}
+def _current(turn: Turn, origin: str, model: str | None, offered: Offer) -> dict[str, Any]:
+    """The only message that names the model and carries tools."""
+    message = _user(turn, origin)
     if model is not None:
         message["modelId"] = model
+    if offered.specifications:
+        message.setdefault("userInputMessageContext", {})["tools"] = offered.specifications
     return message
 
 
+def _entry(turn: Turn, origin: str, names: Naming) -> dict[str, Any]:
+    if turn.role == "user":
+        return {"userInputMessage": _user(turn, origin)}
+    message: dict[str, Any] = {"content": turn.text}
+    if turn.uses:
+        message["toolUses"] = [names.use(use) for use in turn.uses]
+    return {"assistantResponseMessage": message}
+
+
+def _user(turn: Turn, origin: str) -> dict[str, Any]:
+    message: dict[str, Any] = {"content": turn.text, "origin": origin}
+    if turn.images:
+        message["images"] = [{"format": image.format, "source": _source(image.data)} for image in turn.images]
+    if turn.documents:
+        message["documents"] = [
+            {"name": document.name, "format": document.format, "source": _source(document.data)}
+            for document in turn.documents
+        ]
+    if turn.results:
+        message["userInputMessageContext"] = {"toolResults": [_result(result) for result in turn.results]}
+    return message
+
+
+def _source(data: bytes) -> dict[str, str]:
+    return {"bytes": base64.b64encode(data).decode()}
+
+
+def _result(result: ToolResultPart) -> dict[str, Any]:
+    status = "error" if result.is_error else "success"  # rule 13
+    return {"toolUseId": result.tool_use_id, "content": [{"text": result.text}], "status": status}
+
+
 def _too_long(size: int, cap: int, request: Request) -> str:
-    parts = sorted(
-        ((len(message.text), f"messages[{at}]") for at, message in enumerate(request.messages)), reverse=True
-    )
-    largest = ", ".join(f"{name} ({length} characters)" for length, name in parts[:3])
+    sizes = [
+        *((sum(map(_size, message.parts)), f"messages[{at}]") for at, message in enumerate(request.messages)),
+        *((len(tool.description) + len(_json(tool.schema)), f"tools[{at}]") for at, tool in enumerate(request.tools)),
+    ]
+    largest = ", ".join(f"{name} ({length} characters)" for length, name in sorted(sizes, reverse=True)[:3])
     return f"The request is {size} bytes long; at most {cap} are sent. Largest parts: {largest}."
+
+
+def _size(part: Part) -> int:
+    match part:
+        case TextPart() | ToolResultPart():
+            return len(part.text)
+        case ImagePart() | DocumentPart():
+            return -(-len(part.data) // 3) * 4  # as base64
+        case ToolUsePart():
+            return len(_json(part.input))

@@ -87,7 +87,7 @@ def test_no_call_shows_the_token_or_the_chat() -> None:
 
 
 def test_the_decoder_knows_the_id_in_the_replys_header() -> None:
-    decoder = backend().decoder({"x-amzn-codewhisperer-conversation-id": "c-9"})
+    decoder = backend().decoder(request(say("user", "a")), {"x-amzn-codewhisperer-conversation-id": "c-9"})
     assert decoder.feed(frame("assistantResponseEvent", {"content": "a"})) == [Begin("c-9"), Text("a")]
     assert decoder.finish() == [End("stop")]
 

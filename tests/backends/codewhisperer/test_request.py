@@ -7,11 +7,20 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from strategies import chats, request, say, texts
+from strategies import chats, request, say
 
-from cw_proxy.backends.codewhisperer.request import ACKNOWLEDGEMENT, CONTINUE, NO_TEXT, Turn, payload, turns
-from cw_proxy.errors import ContextLengthExceeded, InvalidRequest
-from cw_proxy.model import Message, Request
+from cw_proxy.backends.codewhisperer.request import payload
+from cw_proxy.errors import ContextLengthExceeded
+from cw_proxy.model import (
+    DocumentPart,
+    ImagePart,
+    Message,
+    Request,
+    TextPart,
+    Tool,
+    ToolResultPart,
+    ToolUsePart,
+)
 
 # --- the service's rules (upstream.md §1.6), written down a second time ---
 
@@ -84,80 +93,6 @@ def test_every_payload_keeps_the_rules_and_all_that_was_said(asked: Request) -> 
                     at = found + len(part.text)  # type: ignore[union-attr]
 
 
-@given(chats)
-def test_nothing_to_say_is_refused_and_everything_else_is_not(asked: Request) -> None:
-    if has_text(asked):
-        assert turns(asked)
-        return
-    with pytest.raises(InvalidRequest) as raised:
-        turns(asked)
-    assert raised.value.param == "messages"
-
-
-USER, ASSISTANT = "user", "assistant"
-SYSTEM = [(USER, "be brief"), (ASSISTANT, ACKNOWLEDGEMENT)]
-SHAPES: dict[str, tuple[list[Message], list[Turn]]] = {
-    "one question": ([say("user", "a")], [(USER, "a")]),
-    "a system text": ([say("system", "be brief"), say("user", "a")], [*SYSTEM, (USER, "a")]),
-    "two system texts, one late": (
-        [say("system", "be"), say("user", "a"), say("assistant", "b"), say("system", "brief"), say("user", "c")],
-        [(USER, "be\n\nbrief"), (ASSISTANT, ACKNOWLEDGEMENT), (USER, "a"), (ASSISTANT, "b"), (USER, "c")],
-    ),
-    "nothing but a system text": ([say("system", "be brief")], [(USER, "be brief")]),
-    "a blank system text": ([say("system", " \n"), say("user", "a")], [(USER, "a")]),
-    "the assistant first": (
-        [say("assistant", "hi"), say("user", "a")],
-        [(USER, NO_TEXT), (ASSISTANT, "hi"), (USER, "a")],
-    ),
-    "the assistant last": (
-        [say("user", "a"), say("assistant", "b")],
-        [(USER, "a"), (ASSISTANT, "b"), (USER, CONTINUE)],
-    ),
-    "the assistant alone": ([say("assistant", "b")], [(USER, NO_TEXT), (ASSISTANT, "b"), (USER, CONTINUE)]),
-    "a system text and the assistant": (
-        [say("system", "be brief"), say("assistant", "b")],
-        [*SYSTEM, (USER, NO_TEXT), (ASSISTANT, "b"), (USER, CONTINUE)],
-    ),
-    "two of the user in a row": ([say("user", "a"), say("user", "b")], [(USER, "a\n\nb")]),
-    "two of the user around a system text": (
-        [say("user", "a"), say("system", "be brief"), say("user", "b")],
-        [*SYSTEM, (USER, "a\n\nb")],
-    ),
-    "two of the assistant in a row": (
-        [say("user", "a"), say("assistant", "b"), say("assistant", ""), say("assistant", "c"), say("user", "d")],
-        [(USER, "a"), (ASSISTANT, "b\n\nc"), (USER, "d")],
-    ),
-    "several parts": ([say("user", "a", "b")], [(USER, "a\n\nb")]),
-    "a turn without text": (
-        [say("user", ""), say("assistant"), say("user", " ")],
-        [(USER, NO_TEXT), (ASSISTANT, NO_TEXT), (USER, NO_TEXT)],
-    ),
-    "blanks around text stay": ([say("user", "  a\n")], [(USER, "  a\n")]),
-}
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_shapes(shape: str) -> None:
-    messages, wanted = SHAPES[shape]
-    assert turns(request(*messages)) == wanted
-    assert broken_rules(sent(request(*messages))) == []
-
-
-@given(chats.filter(has_text), texts, texts)
-def test_a_chat_that_grows_keeps_its_beginning(asked: Request, answer: str, question: str) -> None:
-    """What a cache of prefixes needs: every turn but the current one comes back as it was."""
-    grown = request(*asked.messages, say("assistant", answer), say("user", question))
-    before, after = turns(asked), turns(grown)
-    if asked.messages[-1].role == "user":
-        assert after[: len(before)] == before
-    if len(before) > 1 and before[1] == (ASSISTANT, ACKNOWLEDGEMENT) and has_system(asked):
-        assert after[:2] == before[:2]
-
-
-def has_system(asked: Request) -> bool:
-    return any(message.role == "system" and message.text.strip() for message in asked.messages)
-
-
 def test_the_whole_body() -> None:
     chat = request(say("user", "a"), say("assistant", "b"), say("user", "c"))
     assert sent(chat, model="claude-x", profile="arn") == {
@@ -193,3 +128,47 @@ def test_the_cap_counts_bytes() -> None:
     assert sent(request(say("user", "a" * 600)), max_bytes=1000)
     with pytest.raises(ContextLengthExceeded):
         sent(request(say("user", "漢" * 600)), max_bytes=1000)
+
+
+def test_tools_images_and_documents_have_their_places() -> None:
+    image, document = ImagePart("png", b"\x89PNG"), DocumentPart("a", "txt", b"text")
+    chat = request(
+        Message("user", (TextPart("a"), image)),
+        Message("assistant", (ToolUsePart("t1", "ls", {"path": "."}),)),
+        Message("user", (ToolResultPart("t1", "x", is_error=True), document)),
+        tools=(Tool("ls", "Lists.", {"type": "object", "properties": {"path": {"type": "string"}}}),),
+    )
+    state = sent(chat, model="m")["conversationState"]
+    assert state["history"] == [
+        {
+            "userInputMessage": {
+                "content": "a",
+                "origin": "CLI",
+                "images": [{"format": "png", "source": {"bytes": "iVBORw=="}}],
+            }
+        },
+        {
+            "assistantResponseMessage": {
+                "content": ".",
+                "toolUses": [{"toolUseId": "t1", "name": "ls", "input": {"path": "."}}],
+            }
+        },
+    ]
+    schema = {"type": "object", "properties": {"path": {"type": "string"}}}
+    assert state["currentMessage"]["userInputMessage"] == {
+        "content": "",
+        "origin": "CLI",
+        "modelId": "m",
+        "documents": [{"name": "a", "format": "txt", "source": {"bytes": "dGV4dA=="}}],
+        "userInputMessageContext": {
+            "toolResults": [{"toolUseId": "t1", "content": [{"text": "x"}], "status": "error"}],
+            "tools": [{"toolSpecification": {"name": "ls", "description": "Lists.", "inputSchema": {"json": schema}}}],
+        },
+    }
+
+
+def test_tools_and_images_count_among_the_largest_parts() -> None:
+    chat = request(Message("user", (ImagePart("png", b"x" * 900),)), tools=(Tool("a", "d" * 2000, {}),))
+    with pytest.raises(ContextLengthExceeded) as raised:
+        sent(chat, max_bytes=100)
+    assert raised.value.message.endswith("Largest parts: tools[0] (2002 characters), messages[0] (1200 characters).")

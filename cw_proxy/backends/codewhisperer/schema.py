@@ -1,0 +1,239 @@
+"""A tool's JSON Schema as the service takes it (rule 9): a plain object at its root, nothing null, references valid.
+
+In: a schema as clients write them. Out: a schema of its own, the given one unchanged. Refuses to know tools and calls.
+
+Alternatives at the root are merged: what every branch has stays demanded, and a sentence says which properties go
+together. Meaning that is lost so is lost for the model only: clients check arguments against their own schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from cw_proxy.backends.codewhisperer.names import hashed, is_property
+
+Schema = dict[str, Any]
+
+_OF_NAMES = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_OF_LISTS = ("oneOf", "anyOf", "allOf", "prefixItems")
+_OF_ONE = (
+    *("items", "additionalItems", "additionalProperties", "unevaluatedItems", "unevaluatedProperties", "contains"),
+    *("not", "if", "then", "else", "propertyNames"),
+)
+# Members that are values, not schemas: null is one of them.
+_VALUES = ("default", "const", "example")
+_ALTERNATIVES = ("oneOf", "anyOf", "allOf")
+
+
+def repaired(schema: Schema, names: Mapping[str, str]) -> Schema:
+    """`names`: properties to rename."""
+    root = _mended(schema, names)
+    root = _plain(_with_movable_branches(root))
+    return {**root, "type": "object", "properties": root.get("properties", {})}
+
+
+def property_names(schema: Schema) -> dict[str, str]:
+    """Rule 7: the properties, wherever they stand, whose names the service does not take, and what they become."""
+    strange: dict[str, str] = {}
+    for node in _nodes(schema):
+        properties = node.get("properties")
+        if isinstance(properties, dict):
+            strange |= {name: hashed(name) for name in properties if not is_property(name)}
+    return strange
+
+
+def _nodes(schema: Any) -> Iterator[Schema]:
+    if not isinstance(schema, dict):
+        return
+    yield schema
+    for key, value in schema.items():
+        if key in _OF_NAMES and isinstance(value, dict):
+            inner = list(value.values())
+        elif key in _OF_LISTS or key in _OF_ONE:
+            inner = value if isinstance(value, list) else [value]
+        else:
+            continue
+        for node in inner:
+            yield from _nodes(node)
+
+
+# --- every node: nothing null, nothing of a wrong type ---
+
+
+def _mended(node: Schema, names: Mapping[str, str]) -> Schema:
+    mended: Schema = {}
+    for key, value in node.items():
+        if value is None and key not in _VALUES:
+            continue
+        fixed = _MENDING[key](value, names) if key in _MENDING else value
+        if fixed is not _DROPPED:
+            mended[key] = fixed
+    return mended
+
+
+_DROPPED: Any = object()
+
+
+def _mended_schema(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return _mended(value, names)
+    if isinstance(value, list):  # `items` of older drafts
+        return [_mended_schema(inner, names) for inner in value]
+    return value if isinstance(value, bool) else {}
+
+
+def _mended_names(value: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(value, dict):
+        return _DROPPED
+    return {name: {} if inner is True else _mended_schema(inner, names) for name, inner in value.items()}
+
+
+def _mended_properties(value: Any, names: Mapping[str, str]) -> Any:
+    mended = _mended_names(value, names)
+    return mended if mended is _DROPPED else {names.get(name, name): inner for name, inner in mended.items()}
+
+
+def _mended_list(value: Any, names: Mapping[str, str]) -> Any:
+    return [_mended_schema(inner, names) for inner in value] if isinstance(value, list) and value else _DROPPED
+
+
+def _mended_required(value: Any, names: Mapping[str, str]) -> Any:
+    listed = value if isinstance(value, list) else []
+    required = [names.get(name, name) for name in listed if isinstance(name, str)]
+    return list(dict.fromkeys(required)) or _DROPPED
+
+
+def _mended_dependents(value: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(value, dict):
+        return _DROPPED
+    return {names.get(name, name): inner for name, inner in value.items()}
+
+
+def _mended_type(value: Any, names: Mapping[str, str]) -> Any:
+    kinds = value if isinstance(value, list) else [value]
+    return value if kinds and all(isinstance(kind, str) for kind in kinds) else _DROPPED
+
+
+def _mended_reference(value: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(value, str):
+        return _DROPPED
+    return "/".join(names.get(_unescaped(step), step) for step in value.split("/"))
+
+
+_MENDING: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
+    **dict.fromkeys(_OF_NAMES, _mended_names),
+    **dict.fromkeys(_OF_LISTS, _mended_list),
+    **dict.fromkeys(_OF_ONE, _mended_schema),
+    "properties": _mended_properties,
+    "required": _mended_required,
+    "dependentRequired": _mended_dependents,
+    "type": _mended_type,
+    "$ref": _mended_reference,
+}
+
+
+# --- the root: a plain object ---
+
+
+def _with_movable_branches(root: Schema) -> Schema:
+    """Branches of the root that something refers to move into `$defs`: the merged root has them no more."""
+    moved = {
+        f"#/{word}/{at}": (f"{word}_{at}", branch)
+        for word in _ALTERNATIVES
+        for at, branch in enumerate(root.get(word, []))
+    }
+    used = {start for start in moved if any(_within(node.get("$ref"), start) for node in _nodes(root))}
+    if not used:
+        return root
+    for node in _nodes(root):
+        for start in used:
+            if _within(node.get("$ref"), start):
+                node["$ref"] = f"#/$defs/{moved[start][0]}" + node["$ref"][len(start) :]
+    definitions = {name: branch for start, (name, branch) in moved.items() if start in used}
+    for start in used:
+        _, word, at = start.split("/")
+        root[word][int(at)] = {"$ref": f"#/$defs/{moved[start][0]}"}
+    return {**root, "$defs": {**root.get("$defs", {}), **definitions}}
+
+
+def _within(reference: Any, start: str) -> bool:
+    return isinstance(reference, str) and (reference + "/").startswith(start + "/")
+
+
+def _plain(root: Schema) -> Schema:
+    return _flat(root, root, frozenset())
+
+
+def _flat(node: Any, root: Schema, seen: frozenset[str]) -> Schema:
+    """The node without a reference or alternatives at its top."""
+    if not isinstance(node, dict):
+        return {}
+    plain = {key: value for key, value in node.items() if key not in (*_ALTERNATIVES, "$ref")}
+    if (reference := node.get("$ref")) is not None and reference not in seen:
+        plain = _both(plain, _flat(_referred(reference, root), root, seen | {reference}))
+    for branch in node.get("allOf", []):
+        plain = _both(plain, _flat(branch, root, seen))
+    for word in ("anyOf", "oneOf"):
+        if word in node:
+            plain = _both(plain, _either([_flat(branch, root, seen) for branch in node[word]]))
+    return plain
+
+
+def _referred(reference: str, root: Schema) -> Any:
+    found: Any = root
+    for step in reference.removeprefix("#").split("/")[1:]:
+        if isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            found = found.get(_unescaped(step)) if isinstance(found, dict) else None
+    return found if reference.startswith("#/") else None
+
+
+def _unescaped(step: str) -> str:
+    return step.replace("~1", "/").replace("~0", "~")
+
+
+def _both(one: Schema, other: Schema) -> Schema:
+    """What satisfies both."""
+    merged = {**other, **one}
+    if "properties" in one or "properties" in other:
+        merged["properties"] = _united([one, other], "allOf")
+    if required := [*one.get("required", []), *other.get("required", [])]:
+        merged["required"] = list(dict.fromkeys(required))
+    if "$defs" in one or "$defs" in other:
+        merged["$defs"] = {**other.get("$defs", {}), **one.get("$defs", {})}
+    if one.get("description") and other.get("description"):
+        merged["description"] = f"{one['description']}\n\n{other['description']}"
+    return merged
+
+
+def _either(branches: list[Schema]) -> Schema:
+    """What any of them satisfies: arguments are an object, so other branches cannot be meant."""
+    objects = [branch for branch in branches if "object" in _kinds(branch)]
+    merged: Schema = {"properties": _united(objects, "anyOf")}
+    first = objects[0].get("required", []) if objects else []
+    if required := [name for name in first if all(name in one.get("required", []) for one in objects)]:
+        merged["required"] = required
+    if objects and all(branch.get("additionalProperties") is False for branch in objects):
+        merged["additionalProperties"] = False
+    if len(objects) > 1:
+        sets = (", ".join(branch.get("required") or branch.get("properties", {})) or "none" for branch in objects)
+        merged["description"] = f"Give one of these sets of properties: {'; or '.join(sets)}."
+    definitions = {name: inner for branch in objects for name, inner in branch.get("$defs", {}).items()}
+    return {**merged, **({"$defs": definitions} if definitions else {})}
+
+
+def _kinds(branch: Schema) -> Any:
+    kinds = branch.get("type", "object")
+    return kinds if isinstance(kinds, list) else [kinds]
+
+
+def _united(schemas: list[Schema], word: str) -> Schema:
+    """All properties; one that several describe differently is `word` of what they say."""
+    said: dict[str, list[Any]] = {}
+    for schema in schemas:
+        for name, inner in schema.get("properties", {}).items():
+            if inner not in said.setdefault(name, []):
+                said[name].append(inner)
+    return {name: inner[0] if len(inner) == 1 else {word: inner} for name, inner in said.items()}

@@ -1,0 +1,150 @@
+"""A chat's messages → the turns the service wants (rules 1 to 4, 11, 17 to 20).
+
+In: a Request, and what else the system text must say. Out: alternating turns, the first and the last the user's.
+Refuses to know JSON. Nothing the client said is dropped on the way: what has no place of its own becomes text.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+
+from cw_proxy.backends.codewhisperer.names import call_id, hashed
+from cw_proxy.errors import InvalidRequest, InvalidValue
+from cw_proxy.model import DocumentPart, ImagePart, Message, Part, Request, TextPart, ToolResultPart, ToolUsePart
+
+# Rule 20: the same from turn to turn, so that a cache of prefixes can work.
+ACKNOWLEDGEMENT = "Understood. I will follow these instructions."
+# Rule 3: where a turn has no text and the service wants some.
+NO_TEXT = "(no text)"
+# Rule 3: the assistant said nothing but called tools; short, so that it does not learn to say it.
+CALLING = "."
+# The chat ends with the assistant's words: the service must be asked something.
+CONTINUE = "Continue."
+# Rule 4: a call without a result.
+CANCELLED = "The call was cancelled: it has no result."
+# Rule 18: a result without text.
+NO_OUTPUT = "(no output)"
+MOST_IMAGES = 10
+_BETWEEN = "\n\n"
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """Tool uses have ids that the service takes, each once in its turn; results stand in the turn after it."""
+
+    role: str  # user or assistant
+    text: str
+    images: tuple[ImagePart, ...] = ()
+    documents: tuple[DocumentPart, ...] = ()
+    uses: tuple[ToolUsePart, ...] = ()
+    results: tuple[ToolResultPart, ...] = ()
+
+
+def turns(request: Request, instructions: Sequence[str] = ()) -> list[Turn]:
+    """Raises InvalidRequest when there is nothing to answer."""
+    texts = [message.text for message in request.messages if message.role == "system"]
+    system = _BETWEEN.join([*texts, *instructions])
+    chat = _merged([message for message in request.messages if message.role != "system"])
+    if not chat:
+        if not any(text.strip() for text in texts):
+            raise InvalidRequest("There is nothing to answer: no message has any text.", param="messages")
+        return [Turn("user", system)]
+    if chat[0][0] == "assistant":
+        chat.insert(0, ("user", []))
+    if chat[-1][0] == "assistant":
+        chat.append(("user", [TextPart(CONTINUE)]))
+    preamble = [Turn("user", system), Turn("assistant", ACKNOWLEDGEMENT)] if system.strip() else []
+    return [*preamble, *_settled(chat)]
+
+
+def _merged(messages: list[Message]) -> list[tuple[str, list[Part]]]:
+    """Rule 2: adjacent turns of one role are one, with the parts of all."""
+    runs = groupby(messages, key=lambda message: message.role)
+    return [(role, [part for message in run for part in message.parts]) for role, run in runs]
+
+
+def _settled(chat: list[tuple[str, list[Part]]]) -> list[Turn]:
+    settled: list[Turn] = []
+    calls = _Calls(())
+    for role, parts in chat:
+        if role == "assistant":
+            calls = _Calls([part for part in parts if isinstance(part, ToolUsePart)])
+            uses = calls.uses
+            settled.append(Turn("assistant", _text(parts) or (CALLING if uses else NO_TEXT), uses=uses))
+        else:
+            settled.append(_users_turn(parts, calls))
+            calls = _Calls(())
+    return settled
+
+
+def _users_turn(parts: list[Part], calls: _Calls) -> Turn:
+    # A result that answers no call of the turn before becomes text where it stands (rule 4).
+    told = [told for part in parts if (told := calls.tell(part) if isinstance(part, ToolResultPart) else part)]
+    results = calls.results()
+    text = _text(told) or ("" if results else NO_TEXT)
+    images = tuple(part for part in told if isinstance(part, ImagePart))
+    if len(images) > MOST_IMAGES:
+        raise InvalidValue(f"At most {MOST_IMAGES} images stand in one turn; here are {len(images)}.", param="messages")
+    return Turn("user", text, images, _distinct_documents(told), (), results)
+
+
+def _text(parts: Sequence[Part]) -> str:
+    """Rule 17: joined, never glued. Nothing where it would be blank."""
+    text = _BETWEEN.join(part.text for part in parts if isinstance(part, TextPart) and part.text)
+    return text if text.strip() else ""
+
+
+def _distinct_documents(parts: Sequence[Part]) -> tuple[DocumentPart, ...]:
+    """The service wants different names in a turn."""
+    documents: dict[str, DocumentPart] = {}
+    for part in parts:
+        if isinstance(part, DocumentPart):
+            name, number = part.name, 2
+            while name in documents:
+                name, number = f"{part.name} ({number})", number + 1
+            documents[name] = DocumentPart(name, part.format, part.data)
+    return tuple(documents.values())
+
+
+class _Calls:
+    """The calls of one turn and their results: each call has exactly one (rule 4)."""
+
+    def __init__(self, uses: Sequence[ToolUsePart]) -> None:
+        self._results: dict[str, ToolResultPart | None] = {}
+        self._ids: defaultdict[str, list[str]] = defaultdict(list)
+        distinct: list[ToolUsePart] = []
+        for use in uses:
+            if use not in distinct:
+                distinct.append(use)
+        self.uses = tuple(self._identified(use) for use in distinct)
+
+    def _identified(self, use: ToolUsePart) -> ToolUsePart:
+        """Different calls may come under one id, and under ids that the service does not take."""
+        name = call_id(use.id)
+        while name in self._results:
+            name = hashed(name + use.id)
+        self._results[name] = None
+        self._ids[use.id].append(name)
+        return ToolUsePart(name, use.name, use.input)
+
+    def tell(self, result: ToolResultPart) -> TextPart | None:
+        """Takes the result; what it cannot take comes back as text, but for a mere repeat."""
+        for name in self._ids[result.tool_use_id]:
+            known = self._results[name]
+            answer = ToolResultPart(name, result.text if result.text.strip() else NO_OUTPUT, result.is_error)
+            if known == answer:
+                return None
+            if known is None:
+                # Told in the order in which the client gives the results.
+                del self._results[name]
+                self._results[name] = answer
+                return None
+        return TextPart(f"[Result of the tool call {result.tool_use_id}]\n{result.text}")
+
+    def results(self) -> tuple[ToolResultPart, ...]:
+        told = [result for result in self._results.values() if result is not None]
+        open_ids = [name for name, result in self._results.items() if result is None]
+        return (*told, *(ToolResultPart(name, CANCELLED, is_error=True) for name in open_ids))

@@ -1,0 +1,56 @@
+"""OpenAI Chat Completions: `POST /v1/chat/completions` (conversion.md, "Parameters" and "Answer").
+
+In: a JSON body; events. Out: an Ask; chunks or a whole completion. Refuses to know transports and backends.
+
+Nothing is silently dropped: a parameter is used, or named in `Request.ignored`, or refused with its path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from cw_proxy import body
+from cw_proxy.errors import ProxyError
+from cw_proxy.events import Reply
+from cw_proxy.interfaces import Ask, Binding, Encoder, ErrorReply, Http, Stamp
+from cw_proxy.model import Request
+from cw_proxy.protocols.openai_chat.ask import read_request
+from cw_proxy.protocols.openai_chat.chunks import ChunkEncoder
+from cw_proxy.protocols.openai_chat.completion import completion
+from cw_proxy.protocols.openai_chat.shapes import IGNORED, Body
+
+__all__ = ["IGNORED", "Body", "ChatAsk", "ChatSession", "ChunkEncoder", "OpenAIChat"]
+
+_body = msgspec.json.Decoder(Body)
+
+
+class OpenAIChat:
+    name = "openai_chat"
+    bindings: Sequence[Binding] = (Http("POST", "/v1/chat/completions"),)
+
+    def session(self) -> ChatSession:
+        return ChatSession()
+
+    def error(self, error: ProxyError) -> ErrorReply:
+        return ErrorReply(error.status, error.headers(), error.body())
+
+
+class ChatAsk(msgspec.Struct, frozen=True):
+    request: Request
+    stream: bool
+    include_usage: bool
+
+    def encoder(self, stamp: Stamp) -> Encoder:
+        return ChunkEncoder(self.request, self.include_usage, stamp)
+
+    def render(self, reply: Reply, stamp: Stamp) -> bytes:
+        return completion(self.request, reply, stamp)
+
+
+class ChatSession:
+    def receive(self, frame: bytes) -> Sequence[Ask]:
+        said = body.parse(frame, _body)
+        include_usage = bool(said.stream_options and said.stream_options.include_usage)
+        return [ChatAsk(read_request(said), bool(said.stream), include_usage)]

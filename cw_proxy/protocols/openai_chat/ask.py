@@ -1,0 +1,100 @@
+"""A chat's body → what is asked: parameters, messages, turns of tools.
+
+In: a Body. Out: a Request. Refuses to know how it will be asked of the service and how the answer is written.
+"""
+
+from __future__ import annotations
+
+from cw_proxy.errors import InvalidValue, UnsupportedParameter
+from cw_proxy.model import Message, Part, Request, Role, TextPart, ToolResultPart
+from cw_proxy.protocols.openai_chat import shapes
+from cw_proxy.protocols.openai_chat.content import read_content
+from cw_proxy.protocols.openai_chat.tools import read_calls, read_choice, read_tools
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "user",
+}
+
+
+def read_request(said: shapes.Body) -> Request:
+    """Raises InvalidValue or UnsupportedParameter, with the JSON path."""
+    _refuse_unsupported(said)
+    if not said.messages:
+        raise InvalidValue("There must be at least one message.", param="messages")
+    return Request(
+        model=said.model,
+        messages=tuple(_message(message, f"messages[{at}]") for at, message in enumerate(said.messages)),
+        tools=read_tools(said.tools or []),
+        tool_choice=read_choice(said.tool_choice),
+        stop=_stop(said.stop),
+        thread=said.prompt_cache_key,
+        ignored=tuple(name for name in shapes.IGNORED if getattr(said, name) is not None),
+    )
+
+
+def _refuse_unsupported(said: shapes.Body) -> None:
+    refused = {
+        "n": said.n not in (None, 1),
+        "logprobs": bool(said.logprobs),
+        "top_logprobs": bool(said.top_logprobs),
+        "modalities": said.modalities not in (None, [], ["text"]),
+        "audio": said.audio is not None,
+    }
+    for param, asked in refused.items():
+        if asked:
+            raise UnsupportedParameter(f"This value of {param!r} is not supported here.", param=param)
+    for param, present in {"functions": said.functions, "function_call": said.function_call}.items():
+        if present:
+            raise UnsupportedParameter(f"{param!r} is not supported here: use 'tools' and 'tool_choice'.", param=param)
+
+
+def _stop(said: str | list[str] | None) -> tuple[str, ...]:
+    sequences = (said,) if isinstance(said, str) else tuple(said or ())
+    if len(sequences) > 4:
+        raise InvalidValue("At most 4 stop sequences are allowed.", param="stop")
+    # An empty one would stop every answer before its first letter.
+    return tuple(sequence for sequence in sequences if sequence)
+
+
+def _message(said: shapes.Message, path: str) -> Message:
+    role = _ROLES.get(said.role)
+    if role is None:
+        known = ", ".join(_ROLES)
+        raise InvalidValue(f"{said.role[:40]!r} is not supported here; roles are {known}.", param=f"{path}.role")
+    if said.function_call:
+        raise UnsupportedParameter(
+            "'function_call' is not supported here: use 'tool_calls'.", param=f"{path}.function_call"
+        )
+    if said.tool_calls and said.role != "assistant":
+        raise InvalidValue("Only the assistant calls tools.", param=f"{path}.tool_calls")
+    if said.role == "tool":
+        return Message("user", _result(said, path))
+    return Message(role, (*_content(said, path), *read_calls(said.tool_calls or [], path)))
+
+
+def _content(said: shapes.Message, path: str) -> tuple[Part, ...]:
+    # Assistant turns come with null; anyone else has to say something.
+    if said.content is None and said.role != "assistant":
+        raise InvalidValue("The message has no content.", param=f"{path}.content")
+    return read_content(said.content, f"{path}.content", files=said.role == "user")
+
+
+def _result(said: shapes.Message, path: str) -> tuple[Part, ...]:
+    """A tool's result, and what it holds beside text, which the service takes in the user's turn only."""
+    if said.tool_call_id is None:
+        raise InvalidValue("A tool message names its call.", param=f"{path}.tool_call_id")
+    parts = read_content(said.content, f"{path}.content", files=True)
+    texts = [part.text for part in parts if isinstance(part, TextPart)]
+    is_error = bool(said.is_error) or _has_error(said)
+    # Rule 17: texts are joined, never glued.
+    result = ToolResultPart(said.tool_call_id, "\n\n".join(texts), is_error)
+    return (result, *(part for part in parts if not isinstance(part, TextPart)))
+
+
+def _has_error(said: shapes.Message) -> bool:
+    """Rule 13: a part may say that the tool failed."""
+    return isinstance(said.content, list) and any(part.type == "error" for part in said.content)

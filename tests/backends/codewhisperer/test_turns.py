@@ -1,0 +1,225 @@
+"""Messages become turns: alternating, every call answered once, nothing lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from strategies import chats, request, say, texts
+
+from cw_proxy.backends.codewhisperer.turns import (
+    ACKNOWLEDGEMENT,
+    CALLING,
+    CANCELLED,
+    CONTINUE,
+    NO_OUTPUT,
+    NO_TEXT,
+    Turn,
+    turns,
+)
+from cw_proxy.errors import InvalidRequest, InvalidValue
+from cw_proxy.model import DocumentPart, ImagePart, Message, Part, Request, TextPart, ToolResultPart, ToolUsePart
+
+
+def spoken(asked: Request) -> list[tuple[str, str]]:
+    return [(turn.role, turn.text) for turn in turns(asked)]
+
+
+def has_text(asked: Request) -> bool:
+    return any(message.role != "system" or message.text.strip() for message in asked.messages)
+
+
+@given(chats)
+def test_nothing_to_say_is_refused_and_everything_else_is_not(asked: Request) -> None:
+    if has_text(asked):
+        assert turns(asked)
+        return
+    with pytest.raises(InvalidRequest) as raised:
+        turns(asked)
+    assert raised.value.param == "messages"
+
+
+USER, ASSISTANT = "user", "assistant"
+SYSTEM = [(USER, "be brief"), (ASSISTANT, ACKNOWLEDGEMENT)]
+SHAPES: dict[str, tuple[list[Message], list[tuple[str, str]]]] = {
+    "one question": ([say("user", "a")], [(USER, "a")]),
+    "a system text": ([say("system", "be brief"), say("user", "a")], [*SYSTEM, (USER, "a")]),
+    "two system texts, one late": (
+        [say("system", "be"), say("user", "a"), say("assistant", "b"), say("system", "brief"), say("user", "c")],
+        [(USER, "be\n\nbrief"), (ASSISTANT, ACKNOWLEDGEMENT), (USER, "a"), (ASSISTANT, "b"), (USER, "c")],
+    ),
+    "nothing but a system text": ([say("system", "be brief")], [(USER, "be brief")]),
+    "a blank system text": ([say("system", " \n"), say("user", "a")], [(USER, "a")]),
+    "the assistant first": (
+        [say("assistant", "hi"), say("user", "a")],
+        [(USER, NO_TEXT), (ASSISTANT, "hi"), (USER, "a")],
+    ),
+    "the assistant last": (
+        [say("user", "a"), say("assistant", "b")],
+        [(USER, "a"), (ASSISTANT, "b"), (USER, CONTINUE)],
+    ),
+    "the assistant alone": ([say("assistant", "b")], [(USER, NO_TEXT), (ASSISTANT, "b"), (USER, CONTINUE)]),
+    "a system text and the assistant": (
+        [say("system", "be brief"), say("assistant", "b")],
+        [*SYSTEM, (USER, NO_TEXT), (ASSISTANT, "b"), (USER, CONTINUE)],
+    ),
+    "two of the user in a row": ([say("user", "a"), say("user", "b")], [(USER, "a\n\nb")]),
+    "two of the user around a system text": (
+        [say("user", "a"), say("system", "be brief"), say("user", "b")],
+        [*SYSTEM, (USER, "a\n\nb")],
+    ),
+    "two of the assistant in a row": (
+        [say("user", "a"), say("assistant", "b"), say("assistant", ""), say("assistant", "c"), say("user", "d")],
+        [(USER, "a"), (ASSISTANT, "b\n\nc"), (USER, "d")],
+    ),
+    "several parts": ([say("user", "a", "b")], [(USER, "a\n\nb")]),
+    "a turn without text": (
+        [say("user", ""), say("assistant"), say("user", " ")],
+        [(USER, NO_TEXT), (ASSISTANT, NO_TEXT), (USER, NO_TEXT)],
+    ),
+    "blanks around text stay": ([say("user", "  a\n")], [(USER, "  a\n")]),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes(shape: str) -> None:
+    messages, wanted = SHAPES[shape]
+    assert spoken(request(*messages)) == wanted
+
+
+@given(chats.filter(has_text), texts, texts)
+def test_a_chat_that_grows_keeps_its_beginning(asked: Request, answer: str, question: str) -> None:
+    """What a cache of prefixes needs: every turn but the current one comes back as it was."""
+    grown = request(*asked.messages, say("assistant", answer), say("user", question))
+    before, after = spoken(asked), spoken(grown)
+    if asked.messages[-1].role == "user":
+        assert after[: len(before)] == before
+    if len(before) > 1 and before[1] == (ASSISTANT, ACKNOWLEDGEMENT) and has_system(asked):
+        assert after[:2] == before[:2]
+
+
+def has_system(asked: Request) -> bool:
+    return any(message.role == "system" and message.text.strip() for message in asked.messages)
+
+
+# --- calls and their results ---
+
+
+def use(identity: str, name: str = "ls", **given: str) -> ToolUsePart:
+    return ToolUsePart(identity, name, given)
+
+
+def result(identity: str, text: str = "ok", is_error: bool = False) -> ToolResultPart:
+    return ToolResultPart(identity, text, is_error)
+
+
+def asked(*parts: Part) -> Message:
+    return Message("user", parts)
+
+
+def called(*parts: Part) -> Message:
+    return Message("assistant", parts)
+
+
+TOOL_TURNS: dict[str, tuple[list[Message], list[Turn]]] = {
+    "one call": (
+        [called(use("1")), asked(result("1"))],
+        [Turn("assistant", CALLING, uses=(use("1"),)), Turn("user", "", results=(result("1"),))],
+    ),
+    "words beside both": (
+        [called(TextPart("I look."), use("1")), asked(result("1")), asked(TextPart("And?"))],
+        [Turn("assistant", "I look.", uses=(use("1"),)), Turn("user", "And?", results=(result("1"),))],
+    ),
+    "parallel calls in two messages, answered the other way round": (
+        [called(use("1")), called(use("2")), asked(result("2", "b")), asked(result("1", "a"))],
+        [
+            Turn("assistant", CALLING, uses=(use("1"), use("2"))),
+            Turn("user", "", results=(result("2", "b"), result("1", "a"))),
+        ],
+    ),
+    "no result": (
+        [called(use("1"), use("2")), asked(result("2"), TextPart("go on"))],
+        [
+            Turn("assistant", CALLING, uses=(use("1"), use("2"))),
+            Turn("user", "go on", results=(result("2"), result("1", CANCELLED, True))),
+        ],
+    ),
+    "a call at the end": (
+        [called(use("1"))],
+        [
+            Turn("assistant", CALLING, uses=(use("1"),)),
+            Turn("user", CONTINUE, results=(result("1", CANCELLED, True),)),
+        ],
+    ),
+    "an empty result": (
+        [called(use("1")), asked(result("1", " "))],
+        [Turn("assistant", CALLING, uses=(use("1"),)), Turn("user", "", results=(result("1", NO_OUTPUT),))],
+    ),
+    "an orphan": (
+        [called(TextPart("a")), asked(TextPart("b"), result("9", "late"), TextPart("c"))],
+        [Turn("assistant", "a"), Turn("user", "b\n\n[Result of the tool call 9]\nlate\n\nc")],
+    ),
+    "a repeated result, and another of the same call": (
+        [called(use("1")), asked(result("1"), result("1"), result("1", "no, this"))],
+        [
+            Turn("assistant", CALLING, uses=(use("1"),)),
+            Turn("user", "[Result of the tool call 1]\nno, this", results=(result("1"),)),
+        ],
+    ),
+    "a repeated call": (
+        [called(use("1"), use("1")), asked(result("1"))],
+        [Turn("assistant", CALLING, uses=(use("1"),)), Turn("user", "", results=(result("1"),))],
+    ),
+    "equal calls under two ids": (
+        [called(use("1"), use("2")), asked(result("1"), result("2"))],
+        [Turn("assistant", CALLING, uses=(use("1"), use("2"))), Turn("user", "", results=(result("1"), result("2")))],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOOL_TURNS)
+def test_tool_turns(case: str) -> None:
+    messages, wanted = TOOL_TURNS[case]
+    assert turns(request(say("user", "q"), *messages)) == [Turn("user", "q"), *wanted]
+
+
+def test_calls_that_share_an_id_are_told_apart() -> None:
+    chat = [called(use("1", path="a"), use("1", path="b")), asked(result("1", "A"), result("1", "B"))]
+    _, assistant, user = turns(request(say("user", "q"), *chat))
+    assert [part.input["path"] for part in assistant.uses] == ["a", "b"]
+    assert [part.text for part in user.results] == ["A", "B"]
+    ids = [part.id for part in assistant.uses]
+    assert ids == [part.tool_use_id for part in user.results]
+    assert len(set(ids)) == 2
+
+
+def test_ids_that_the_service_does_not_take() -> None:
+    long = "call|" + "x" * 80
+    _, assistant, user = turns(request(say("user", "q"), called(use(long)), asked(result(long))))
+    [name] = [part.id for part in assistant.uses]
+    assert name == user.results[0].tool_use_id != long
+    assert len(name) <= 64
+
+
+def test_results_before_any_call_are_text() -> None:
+    [turn] = turns(request(asked(result("1", "early"))))
+    assert turn == Turn("user", "[Result of the tool call 1]\nearly")
+
+
+def test_images_and_documents_of_merged_turns_are_united() -> None:
+    png, gif = ImagePart("png", b"1"), ImagePart("gif", b"2")
+    one, two = DocumentPart("a", "md", b"1"), DocumentPart("a", "pdf", b"2")
+    [turn] = turns(request(asked(png, one), asked(gif, two)))
+    assert turn == Turn("user", NO_TEXT, (png, gif), (one, DocumentPart("a (2)", "pdf", b"2")))
+
+
+def test_more_images_than_a_turn_takes_are_refused() -> None:
+    png = ImagePart("png", b"1")
+    assert turns(request(asked(*[png] * 10)))
+    with pytest.raises(InvalidValue):
+        turns(request(asked(*[png] * 6), asked(*[png] * 5)))
+
+
+def test_instructions_stand_behind_the_system_text() -> None:
+    first, second, _ = turns(request(say("system", "s"), say("user", "a")), ["# Tool x"])
+    assert (first.text, second.text) == ("s\n\n# Tool x", ACKNOWLEDGEMENT)
+    assert turns(request(say("user", "a")), ["# Tool x"])[0].text == "# Tool x"

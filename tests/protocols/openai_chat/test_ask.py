@@ -1,0 +1,107 @@
+"""Bodies in, questions out; what is refused names its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from chat import ask
+from strategies import say
+
+from cw_proxy import errors
+from cw_proxy.model import Message
+from cw_proxy.protocols.openai_chat import IGNORED
+
+
+def test_roles_and_parts() -> None:
+    asked = ask(
+        messages=[
+            {"role": "system", "content": "s"},
+            {"role": "developer", "content": [{"type": "text", "text": "d"}], "name": "x"},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "input_text", "text": "b"}]},
+            {"role": "assistant", "content": None},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}], "tool_calls": []},
+            {"role": "user", "content": ""},
+        ]
+    )
+    assert asked.request.messages == (
+        say("system", "s"),
+        say("system", "d"),
+        say("user", "a", "b"),
+        Message("assistant", ()),
+        say("assistant", "no"),
+        say("user", ""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "stream", "include_usage"),
+    [
+        ({}, False, False),
+        ({"stream": None, "stream_options": None}, False, False),
+        ({"stream": True}, True, False),
+        ({"stream": True, "stream_options": {}}, True, False),
+        ({"stream": True, "stream_options": {"include_usage": True}}, True, True),
+    ],
+)
+def test_streaming(members: dict[str, Any], stream: bool, include_usage: bool) -> None:
+    assert (ask(**members).stream, ask(**members).include_usage) == (stream, include_usage)
+
+
+@pytest.mark.parametrize(
+    ("said", "stop"),
+    [(None, ()), ("", ()), ("a", ("a",)), ([], ()), (["a", "", "b"], ("a", "b")), (list("abcd"), tuple("abcd"))],
+)
+def test_stop(said: Any, stop: tuple[str, ...]) -> None:
+    assert ask(stop=said).request.stop == stop
+
+
+def test_what_changes_nothing_is_named() -> None:
+    said = {"temperature": 0.2, "seed": 1, "user": "u", "metadata": {"a": "b"}, "max_tokens": 5, "new_parameter": 1}
+    assert ask(**said).request.ignored == ("temperature", "seed", "user", "metadata", "max_tokens")
+    assert ask(temperature=None).request.ignored == ()
+    assert all(name.isascii() and name.replace("_", "").isalpha() for name in IGNORED)  # they go into a header
+
+
+def test_the_cache_key_names_the_thread() -> None:
+    assert ask(prompt_cache_key="k").request.thread == "k"
+
+
+REFUSED = [
+    ({"n": 2}, errors.UnsupportedParameter, "n"),
+    ({"n": 0}, errors.UnsupportedParameter, "n"),
+    ({"logprobs": True}, errors.UnsupportedParameter, "logprobs"),
+    ({"top_logprobs": 3}, errors.UnsupportedParameter, "top_logprobs"),
+    ({"modalities": ["text", "audio"]}, errors.UnsupportedParameter, "modalities"),
+    ({"audio": {}}, errors.UnsupportedParameter, "audio"),
+    ({"messages": []}, errors.InvalidValue, "messages"),
+    ({"messages": "hello"}, errors.InvalidValue, "messages"),
+    ({"messages": [{"role": "user", "content": 1}]}, errors.InvalidValue, "messages[0].content"),
+    ({"messages": [{"role": "user"}]}, errors.InvalidValue, "messages[0].content"),
+    ({"messages": [{"role": "user", "content": None}]}, errors.InvalidValue, "messages[0].content"),
+    ({"messages": [{"content": "a"}]}, errors.InvalidValue, "messages[0]"),
+    ({"messages": [{"role": "robot", "content": "a"}]}, errors.InvalidValue, "messages[0].role"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+        errors.InvalidValue,
+        "messages[0].content[0].type",
+    ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]},
+        errors.InvalidValue,
+        "messages[0].content[0].text",
+    ),
+    ({"stop": list("abcde")}, errors.InvalidValue, "stop"),
+    ({"stop": 1}, errors.InvalidValue, "stop"),
+    ({"stop": ["a", 1]}, errors.InvalidValue, "stop[1]"),
+    ({"stream": "yes"}, errors.InvalidValue, "stream"),
+    ({"stream_options": {"include_usage": 1}}, errors.InvalidValue, "stream_options.include_usage"),
+    ({"model": 1}, errors.InvalidValue, "model"),
+]
+
+
+@pytest.mark.parametrize(("members", "error", "param"), REFUSED)
+def test_what_is_refused_names_its_place(members: dict[str, Any], error: type[errors.ProxyError], param: str) -> None:
+    with pytest.raises(error) as raised:
+        ask(**members)
+    assert (type(raised.value), raised.value.status, raised.value.param) == (error, 400, param)
