@@ -151,6 +151,14 @@ class HostRefused(InvalidRequest):
     default_code = "host_refused"
 
 
+class UnsupportedEndpoint(InvalidRequest):
+    """OpenAI has something at this path; the service behind the proxy has not."""
+
+    status = 501
+    default_code = "unsupported_endpoint"
+    should_retry = False
+
+
 # --- the account is at fault ------------------------------------------------------------------------------
 
 

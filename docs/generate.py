@@ -23,6 +23,7 @@ from cw_proxy.emulator.control import Control
 from cw_proxy.emulator.library import SCRIPTS
 from cw_proxy.protocols import openai_chat
 from cw_proxy.transports.http_in import Endpoints
+from cw_proxy.transports.http_in.endpoints import UNSUPPORTED
 from docs import generate_texts as texts
 
 WIDTH = 100  # characters of a help page, whatever terminal the generation runs in
@@ -103,6 +104,10 @@ def _methods(served: Any, path: str) -> str:
 def endpoints() -> str:
     rows = ((methods, code(path), texts.ENDPOINTS[path]) for methods, path in routes())
     return table(("method", "path", "what it answers"), rows)
+
+
+def unsupported_endpoints() -> str:
+    return ", ".join(map(code, UNSUPPORTED)) + ".\n"
 
 
 def error_classes() -> list[type[errors.ProxyError]]:

@@ -13,6 +13,7 @@ EXIT_CODES = {
 
 ENDPOINTS = {
     "/v1/chat/completions": "One chat completion, streamed or whole. See [chat completions](chat-completions.md).",
+    "/v1/completions": "The older API: one prompt, no roles. See [completions](completions.md).",
     "/v1/models": "The names a client may use: `codewhisperer`, the service's own ids, your aliases.",
     "/v1/models/{id}": "The same for one name; 404 `model_not_found` with near names if there is none.",
     "/health": 'Always `{"status":"ok"}`. Needs no client key and asks nothing of the service.',
@@ -41,6 +42,7 @@ ERRORS = {
     "RequestTooLarge": "The body is larger than `max_body_bytes`.",
     "UnsupportedMediaType": "The body is not `application/json`, or it is compressed.",
     "HostRefused": "The `Host` header names a server that this is not. See `allowed_hosts`.",
+    "UnsupportedEndpoint": "OpenAI has something at this path, the service has not: embeddings, audio, images.",
     "LoginRequired": "Nobody is signed in, or the sign-in has ended. The message names the command to run.",
     "UpstreamAccessDenied": "The service denies this account. The message is the service's own.",
     "UpstreamTokenRefused": "The service still denies access after one refresh of the token, and gives no reason.",

@@ -33,6 +33,7 @@ TABLE: dict[type[ProxyError], tuple[int, str, str, dict[str, str]]] = {
     errors.RequestTooLarge: (413, REQUEST, "request_too_large", {}),
     errors.UnsupportedMediaType: (415, REQUEST, "unsupported_media_type", {}),
     errors.HostRefused: (421, REQUEST, "host_refused", {}),
+    errors.UnsupportedEndpoint: (501, REQUEST, "unsupported_endpoint", NO_RETRY),
     errors.LoginRequired: (401, "authentication_error", "login_required", NO_RETRY),
     errors.UpstreamAccessDenied: (403, "permission_error", "upstream_access_denied", NO_RETRY),
     errors.UpstreamTokenRefused: (403, "permission_error", "upstream_access_denied", NO_RETRY),

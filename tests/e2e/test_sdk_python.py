@@ -177,6 +177,27 @@ def test_an_answer_that_breaks_is_never_a_short_one(client: OpenAI, breaking: st
         client.chat.completions.create(model="codewhisperer", messages=messages)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_the_older_completions(client: OpenAI, stream: bool) -> None:
+    answer: Any = client.completions.create(model="codewhisperer", prompt="Count from 1 to 5", stream=stream)
+    text = "".join(chunk.choices[0].text for chunk in answer) if stream else answer.choices[0].text
+    assert text == "1 2 3 4 5"
+
+
+def test_what_the_service_does_not_have_is_said_once(service: Service) -> None:
+    with OpenAI(base_url=f"{service.proxy}/v1", api_key="dummy", max_retries=2) as client:
+        for ask in (
+            lambda: client.embeddings.create(model="x", input="x"),
+            lambda: client.moderations.create(input="x"),
+            lambda: client.images.generate(prompt="x"),
+            lambda: client.audio.speech.create(model="x", voice="alloy", input="x"),
+            lambda: client.files.list(),
+        ):
+            with pytest.raises(openai.InternalServerError, match="/v1/chat/completions") as caught:
+                ask()
+            assert (caught.value.status_code, caught.value.code) == (501, "unsupported_endpoint")
+
+
 def test_a_passing_fault_is_over_when_the_sdk_tries_again(service: Service) -> None:
     with OpenAI(base_url=f"{service.proxy}/v1", api_key="dummy", max_retries=2) as patient:
         answer = patient.chat.completions.create(model="codewhisperer", messages=user("Fault 500 times 1 id sdk-py"))

@@ -23,8 +23,9 @@ from cw_proxy.events import (
     ToolOpen,
     Usage,
 )
-from cw_proxy.interfaces import Ask, Stamp
+from cw_proxy.interfaces import Ask, ClientProtocol, Close, Send, Stamp
 from cw_proxy.protocols.openai_chat import OpenAIChat
+from cw_proxy.protocols.simple_completions import SimpleCompletions
 
 HERE = Path(__file__).parent
 STAMP = Stamp(1_700_000_000, lambda: "00000000000000000000000000000000")
@@ -51,7 +52,11 @@ SCRIPTS: dict[str, list[Event]] = {
     ],
     "error": [Begin(), Text("Half a "), Fail(UpstreamTruncated("The service's answer was cut off."))],
 }
-CHAT = b'{"model":"auto","messages":[{"role":"user","content":"hello"}]'
+# Each protocol, and a question in its language.
+PROTOCOLS: dict[str, tuple[ClientProtocol, bytes]] = {
+    "openai_chat": (OpenAIChat(), b'{"model":"auto","messages":[{"role":"user","content":"hello"}]'),
+    "simple_completions": (SimpleCompletions(), b'{"model":"auto","prompt":"hello"'),
+}
 FORMS = {
     "stream": b',"stream":true}',
     "stream-usage": b',"stream":true,"stream_options":{"include_usage":true}}',
@@ -59,7 +64,7 @@ FORMS = {
 }
 
 
-def answered(ask: Ask, events: list[Event]) -> bytes:
+def answered(protocol: ClientProtocol, ask: Ask, events: list[Event]) -> bytes:
     OrderCheck().feed(events)
     if ask.stream:
         return ask.encoder(STAMP).feed(events)
@@ -68,21 +73,25 @@ def answered(ask: Ask, events: list[Event]) -> bytes:
     try:
         return ask.render(collector.reply(), STAMP)
     except UpstreamTruncated as error:
-        return OpenAIChat().error(error).body
+        return protocol.error(error).body
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_golden(script: str, form: str) -> None:
-    [ask] = OpenAIChat().session().receive(CHAT + FORMS[form])
-    answer = answered(ask, SCRIPTS[script])
-    file = HERE / "openai_chat" / f"{script}.{form}.{'sse' if ask.stream else 'json'}"
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_golden(name: str, script: str, form: str) -> None:
+    protocol, question = PROTOCOLS[name]
+    [ask] = protocol.session().receive(question + FORMS[form])
+    assert not isinstance(ask, (Send, Close))
+    answer = answered(protocol, ask, SCRIPTS[script])
+    file = HERE / name / f"{script}.{form}.{'sse' if ask.stream else 'json'}"
     if os.environ.get("GOLDEN_UPDATE") == "1":
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(answer)
     assert answer == file.read_bytes()
 
 
-def test_there_is_no_file_without_a_script() -> None:
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_there_is_no_file_without_a_script(name: str) -> None:
     stems = {f"{script}.{form}" for script in SCRIPTS for form in FORMS}
-    assert {file.stem for file in (HERE / "openai_chat").iterdir()} == stems
+    assert {file.stem for file in (HERE / name).iterdir()} == stems

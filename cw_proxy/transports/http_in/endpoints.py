@@ -22,6 +22,22 @@ from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.transports.http_in.routes import Routes
 from cw_proxy.transports.http_in.stream import Timing, stream_answer
 
+# Paths of OpenAI's API that clients look for, and what they look for there.
+UNSUPPORTED = {
+    "/v1/embeddings": "Embeddings",
+    "/v1/audio": "Audio",
+    "/v1/images": "Images",
+    "/v1/videos": "Videos",
+    "/v1/moderations": "Moderations",
+    "/v1/files": "Files",
+    "/v1/uploads": "Uploads",
+    "/v1/batches": "Batches",
+    "/v1/fine_tuning": "Fine-tuning",
+    "/v1/vector_stores": "Vector stores",
+    "/v1/assistants": "Assistants",
+    "/v1/threads": "Threads",
+}
+
 
 class Bounds(msgspec.Struct, frozen=True):
     """Bytes, seconds and counts; config.py says what each bounds."""
@@ -52,6 +68,8 @@ class Endpoints:
                     routes.add(binding.method, binding.path, ProtocolHandler(self, protocol))
         routes.add("GET", "/v1/models", self._models)
         routes.add("GET", "/v1/models/*", self._model)
+        for path, what in UNSUPPORTED.items():
+            routes.refuse(path, what)
         routes.add("GET", "/health", self._health)
         routes.add("GET", "/health/live", self._health)
         routes.add("GET", "/health/ready", self._ready)

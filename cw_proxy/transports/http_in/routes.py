@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from cw_proxy.errors import MethodNotAllowed, NotFound
+from cw_proxy.errors import MethodNotAllowed, NotFound, ProxyError, UnsupportedEndpoint
 
 Handler = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.StreamResponse]]
 
@@ -17,17 +17,22 @@ class Routes:
     def __init__(self) -> None:
         self._exact: dict[str, dict[str, Handler]] = {}
         self._prefixes: dict[str, dict[str, Handler]] = {}
+        self._refused: dict[str, str] = {}
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """A path that ends in `/*` serves everything below it."""
         table, key = (self._prefixes, path[:-1]) if path.endswith("/*") else (self._exact, path)
         table.setdefault(key, {})[method] = handler
 
+    def refuse(self, path: str, what: str) -> None:
+        """There is nothing at this path and below it, but people look for it there."""
+        self._refused[path] = what
+
     def find(self, method: str, path: str) -> Handler:
-        """Raises NotFound or MethodNotAllowed."""
+        """Raises NotFound, UnsupportedEndpoint or MethodNotAllowed."""
         methods = self._exact.get(path) or self._below(path)
         if methods is None:
-            raise NotFound(f"There is nothing at this path. Served are: {', '.join(self.paths())}.")
+            raise self._missing(path)
         handler = methods.get("GET" if method == "HEAD" else method)
         if handler is None:
             allowed = ", ".join(sorted(methods))
@@ -36,6 +41,13 @@ class Routes:
 
     def paths(self) -> list[str]:
         return [*self._exact, *(prefix + "{id}" for prefix in self._prefixes)]
+
+    def _missing(self, path: str) -> ProxyError:
+        served = f"Served are: {', '.join(self.paths())}."
+        for refused, what in self._refused.items():
+            if path == refused or path.startswith(refused + "/"):
+                return UnsupportedEndpoint(f"{what}: the service behind this proxy has none. {served}")
+        return NotFound(f"There is nothing at this path. {served}")
 
     def _below(self, path: str) -> dict[str, Handler] | None:
         for prefix, methods in self._prefixes.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
-from cw_proxy.errors import MethodNotAllowed, NotFound
+from cw_proxy.errors import MethodNotAllowed, NotFound, UnsupportedEndpoint
 from cw_proxy.transports.http_in.routes import Routes
 
 
@@ -47,6 +47,16 @@ def test_a_route_is_found(routes: Routes, method: str, path: str, expected: obje
 def test_what_is_not_there_says_what_is(routes: Routes, path: str) -> None:
     with pytest.raises(NotFound, match=r"/v1/models, /v1/chat, /v1/models/\{id\}"):
         routes.find("GET", path)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["/v1/audio", "/v1/audio/", "/v1/audio/speech"])
+def test_what_people_look_for_in_vain_says_so(routes: Routes, method: str, path: str) -> None:
+    routes.refuse("/v1/audio", "Audio")
+    with pytest.raises(UnsupportedEndpoint, match=r"Audio.*/v1/models, /v1/chat"):
+        routes.find(method, path)
+    with pytest.raises(NotFound):
+        routes.find(method, "/v1/audiobook")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,222 @@
+"""OpenAI's older completions: `POST /v1/completions`, a prompt without roles.
+
+In: a JSON body; events. Out: an Ask; `text_completion` chunks or a whole one. Refuses to know transports and backends.
+
+The prompt becomes one user turn. There are no tools to offer, and no place for reasoning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+import msgspec
+
+from cw_proxy import body
+from cw_proxy.errors import InvalidValue, ProxyError, UnsupportedParameter
+from cw_proxy.events import (
+    Begin,
+    End,
+    Event,
+    Fail,
+    Note,
+    Reply,
+    Text,
+    Thought,
+    ToolClose,
+    ToolInput,
+    ToolOpen,
+    Usage,
+)
+from cw_proxy.extension import extension_of, usage_of
+from cw_proxy.interfaces import Ask, Binding, Encoder, ErrorReply, Http, Stamp
+from cw_proxy.model import Message, Request, TextPart
+from cw_proxy.usage import count, reply_characters
+from cw_proxy.wire import sse
+
+# Accepted because clients send them; they change nothing.
+IGNORED = (
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "user",
+)
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Body(msgspec.Struct):
+    model: str
+    prompt: str | list[Any]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    stop: str | list[str] | None = None
+    n: int | None = None
+    best_of: int | None = None
+    echo: bool | None = None
+    suffix: str | None = None
+    logprobs: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Any = None
+    user: Any = None
+
+
+_body = msgspec.json.Decoder(_Body)
+_json = msgspec.json.Encoder().encode
+
+
+class SimpleCompletions:
+    name = "simple_completions"
+    bindings: Sequence[Binding] = (Http("POST", "/v1/completions"),)
+
+    def session(self) -> CompletionSession:
+        return CompletionSession()
+
+    def error(self, error: ProxyError) -> ErrorReply:
+        return ErrorReply(error.status, error.headers(), error.body())
+
+
+class CompletionSession:
+    def receive(self, frame: bytes) -> Sequence[Ask]:
+        return [_ask(body.parse(frame, _body))]
+
+
+class CompletionAsk(msgspec.Struct, frozen=True):
+    request: Request
+    stream: bool
+    include_usage: bool
+
+    def encoder(self, stamp: Stamp) -> Encoder:
+        return CompletionEncoder(self.request, self.include_usage, stamp)
+
+    def render(self, reply: Reply, stamp: Stamp) -> bytes:
+        completion = {
+            **_envelope(self.request, stamp),
+            "choices": [_choice(reply.text, _reason(reply.finish_reason))],
+            "usage": usage_of(count(self.request, reply.usage, reply_characters(reply))),
+        }
+        if extension := extension_of(reply.usage, reply.notes):
+            completion["x_cw"] = extension
+        return _json(completion)
+
+
+# --- the question -----------------------------------------------------------------------------------------
+
+
+def _ask(said: _Body) -> CompletionAsk:
+    _refuse_unsupported(said)
+    request = Request(
+        model=said.model,
+        messages=(Message("user", (TextPart(_prompt(said.prompt)),)),),
+        stop=_stop(said.stop),
+        ignored=tuple(name for name in IGNORED if getattr(said, name) is not None),
+    )
+    include_usage = bool(said.stream_options and said.stream_options.include_usage)
+    return CompletionAsk(request, bool(said.stream), include_usage)
+
+
+def _refuse_unsupported(said: _Body) -> None:
+    refused = {
+        "suffix": bool(said.suffix),
+        "echo": bool(said.echo),
+        "logprobs": said.logprobs is not None,
+        "best_of": said.best_of not in (None, 1),
+        "n": said.n not in (None, 1),
+    }
+    for param, asked in refused.items():
+        if asked:
+            raise UnsupportedParameter(f"This value of {param!r} is not supported here.", param=param)
+
+
+def _prompt(said: str | list[Any]) -> str:
+    if isinstance(said, list):
+        if len(said) != 1 or not isinstance(said[0], str):
+            raise UnsupportedParameter("Send one prompt, as a text: no tokens, and not several.", param="prompt")
+        said = said[0]
+    if not said:
+        raise InvalidValue("The prompt is empty.", param="prompt")
+    return said
+
+
+def _stop(said: str | list[str] | None) -> tuple[str, ...]:
+    sequences = (said,) if isinstance(said, str) else tuple(said or ())
+    if len(sequences) > 4:
+        raise InvalidValue("At most 4 stop sequences are allowed.", param="stop")
+    # An empty one would stop every answer before its first letter.
+    return tuple(sequence for sequence in sequences if sequence)
+
+
+# --- the answer -------------------------------------------------------------------------------------------
+
+
+class CompletionEncoder:
+    """Events → `text_completion` frames. A Fail yields an error frame and nothing after it, [DONE] neither."""
+
+    def __init__(self, request: Request, include_usage: bool, stamp: Stamp) -> None:
+        self._request = request
+        self._include_usage = include_usage
+        self._head = _json(_envelope(request, stamp))[:-1]
+        self._tail = b',"usage":null}' if include_usage else b"}"
+        self._characters = 0
+        self._usage = Usage()
+        self._notes: list[Note] = []
+
+    def feed(self, events: Sequence[Event]) -> bytes:
+        return b"".join(map(self._frame, events))
+
+    def _frame(self, event: Event) -> bytes:
+        match event:
+            case Text():
+                self._characters += len(event.text)
+                return self._chunk(_choice(event.text, None))
+            case Usage():
+                self._usage = self._usage.updated(event)
+                return b""
+            case Note():
+                self._notes.append(event)
+                return b""
+            case Begin() | Thought() | ToolOpen() | ToolInput() | ToolClose():
+                return b""
+            case End():
+                return self._end(event)
+            case Fail():
+                return sse.data(event.error.body())
+            case _:
+                assert_never(event)
+
+    def _chunk(self, choice: dict[str, Any], extra: bytes = b"") -> bytes:
+        return sse.data(self._head + b',"choices":[' + _json(choice) + b"]" + extra + self._tail)
+
+    def _end(self, end: End) -> bytes:
+        extension = extension_of(self._usage, self._notes)
+        extra = b',"x_cw":' + _json(extension) if extension else b""
+        choice = _choice("", _reason(end.finish_reason))
+        if not self._include_usage:
+            return self._chunk(choice, extra) + sse.DONE
+        tokens = usage_of(count(self._request, self._usage, self._characters))
+        last = self._head + b',"choices":[],"usage":' + _json(tokens) + extra + b"}"
+        return self._chunk(choice) + sse.data(last) + sse.DONE
+
+
+def _envelope(request: Request, stamp: Stamp) -> dict[str, Any]:
+    return {"id": f"cmpl-{stamp.new_id()}", "object": "text_completion", "created": stamp.now, "model": request.model}
+
+
+def _choice(text: str, finish_reason: str | None) -> dict[str, Any]:
+    return {"text": text, "index": 0, "logprobs": None, "finish_reason": finish_reason}
+
+
+def _reason(finish_reason: str) -> str:
+    # This API knows no calls.
+    return "stop" if finish_reason == "tool_calls" else finish_reason
