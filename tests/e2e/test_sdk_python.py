@@ -178,9 +178,11 @@ def test_an_answer_that_breaks_is_never_a_short_one(client: OpenAI, breaking: st
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_the_older_completions(client: OpenAI, stream: bool) -> None:
-    answer: Any = client.completions.create(model="codewhisperer", prompt="Count from 1 to 5", stream=stream)
-    text = "".join(chunk.choices[0].text for chunk in answer) if stream else answer.choices[0].text
+def test_the_older_completions(service: Service, stream: bool) -> None:
+    # Not validated: the SDK's type wants a finish_reason on every chunk, which OpenAI does not send either.
+    with OpenAI(base_url=f"{service.proxy}/v1", api_key="dummy", max_retries=0) as client:
+        answer: Any = client.completions.create(model="codewhisperer", prompt="Count from 1 to 5", stream=stream)
+        text = "".join(chunk.choices[0].text for chunk in answer) if stream else answer.choices[0].text
     assert text == "1 2 3 4 5"
 
 
