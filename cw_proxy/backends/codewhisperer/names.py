@@ -16,6 +16,7 @@ _TOOL = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _FOREIGN = re.compile(r"[^a-zA-Z0-9_-]+")
+_NO_DOCUMENT = re.compile(r"[^\w\-()\[\] ]+", re.ASCII)
 _HASH_DIGITS = 10
 
 
@@ -33,6 +34,12 @@ def tool_name(name: str) -> str:
 
 def call_id(name: str) -> str:
     return name if _ID.fullmatch(name) else hashed(name)
+
+
+def document_name(name: str) -> str:
+    """Without its extension, which the format says, and with the signs that models' services allow."""
+    stem = name.rpartition("/")[2].rpartition(".")[0] or name
+    return " ".join(_NO_DOCUMENT.sub("-", stem).split())[:200].strip() or "document"
 
 
 def is_property(name: str) -> bool:

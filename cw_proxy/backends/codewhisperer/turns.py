@@ -12,7 +12,7 @@ from itertools import groupby
 
 import msgspec
 
-from cw_proxy.backends.codewhisperer.names import call_id, hashed
+from cw_proxy.backends.codewhisperer.names import call_id, document_name, hashed
 from cw_proxy.errors import InvalidRequest, InvalidValue
 from cw_proxy.model import DocumentPart, ImagePart, Message, Part, Request, TextPart, ToolResultPart, ToolUsePart
 
@@ -102,9 +102,10 @@ def _distinct_documents(parts: Sequence[Part]) -> tuple[DocumentPart, ...]:
     documents: dict[str, DocumentPart] = {}
     for part in parts:
         if isinstance(part, DocumentPart):
-            name, number = part.name, 2
+            stem = name = document_name(part.name)
+            number = 2
             while name in documents:
-                name, number = f"{part.name} ({number})", number + 1
+                name, number = f"{stem} ({number})", number + 1
             documents[name] = DocumentPart(name, part.format, part.data)
     return tuple(documents.values())
 

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import json_objects
 
-from cw_proxy.backends.codewhisperer.names import ToolNames, call_id, hashed, is_property, renamed, tool_name
+from cw_proxy.backends.codewhisperer.names import (
+    ToolNames,
+    call_id,
+    document_name,
+    hashed,
+    is_property,
+    renamed,
+    tool_name,
+)
 
 LEGAL = r"[a-zA-Z][a-zA-Z0-9_-]{0,63}"
 strange_names = st.text(max_size=100) | st.sampled_from(["ls", "LS", "Ls", "a.b", "a_b", "é", "1a", "x" * 65])
@@ -32,6 +40,20 @@ def test_the_head_is_readable() -> None:
     assert tool_name("x" * 65) != tool_name("x" * 66)
     assert is_property("a.b")
     assert not is_property("$a")
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("report.pdf", "report"),
+        ("a/b/c d.txt", "c d"),
+        ("ü:\t*.md", "-"),
+        ("", "document"),
+        (".env", "-env"),
+    ],
+)
+def test_names_of_documents(name: str, safe: str) -> None:
+    assert document_name(name) == safe
 
 
 @given(st.lists(strange_names, unique=True, max_size=6), st.lists(strange_names, max_size=6))
