@@ -48,6 +48,12 @@ def resolve(name: str, aliases: Mapping[str, str], catalog: Catalog) -> str | No
     return found
 
 
+def window(model: str | None, catalog: Catalog) -> int | None:
+    """How many tokens the model with this id takes, as far as the service says; None is its default."""
+    wanted = model or catalog.default
+    return next((listed.max_input_tokens for listed in catalog.models if listed.id == wanted), None)
+
+
 def names(aliases: Mapping[str, str], catalog: Catalog) -> list[str]:
     """What GET /v1/models lists: the default's name, the service's ids, the configured aliases."""
     ids = [DEFAULT_NAMES[0], *(model.id for model in catalog.models), *aliases]

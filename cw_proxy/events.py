@@ -47,7 +47,10 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens, per cent and credits as the service gives them; a later event's numbers overrule an earlier one's."""
+    """Tokens, per cent and credits as the service gives them; a later event's numbers overrule an earlier one's.
+
+    The last two are ours, known from elsewhere: the model's window in tokens, and what estimates are multiplied with.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -55,6 +58,8 @@ class Usage(msgspec.Struct, frozen=True):
     cache_write_tokens: int | None = None
     context_percent: float | None = None
     credits: float | None = None
+    window: int | None = None
+    scale: float | None = None
 
     def updated(self, later: Usage) -> Usage:
         merged = (

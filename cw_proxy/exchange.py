@@ -24,7 +24,7 @@ import msgspec
 from cw_proxy import catalog as catalogs
 from cw_proxy import errors
 from cw_proxy.conversations import Conversations, thread_of
-from cw_proxy.events import Begin, End, Event, Fail, OrderCheck
+from cw_proxy.events import Begin, End, Event, Fail, OrderCheck, Usage
 from cw_proxy.holds import Holds
 from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ModelInfo, Sender, TokenSource
 from cw_proxy.model import Request
@@ -32,6 +32,7 @@ from cw_proxy.references import OnLicensedCode, ReferenceFilter
 from cw_proxy.secret import digest
 from cw_proxy.stop import StopFilter
 from cw_proxy.tails import Tails
+from cw_proxy.usage import Calibration
 from cw_proxy.wire.call import HttpCall, HttpReply
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Exchange:
         self._sleep = sleep
         self._tails = Tails()
         self._holds = Holds()
+        self._calibration = Calibration()
         self._catalog: tuple[Catalog, float] | None = None  # and when it is to be asked for again
         self._catalog_lock = asyncio.Lock()
 
@@ -135,9 +137,17 @@ class Exchange:
             return self._backend.build(request, model=model, conversation_id=conversation_id, credential=credential)
 
         answer, batch = await self._begun(request, build, call)
+        answer.closing = lambda usage: self._known(request, model, usage)
         if isinstance(batch[0], Begin) and batch[0].conversation_id:
             self._conversations.adopt(asker.owner, thread, batch[0].conversation_id, now=self._now())
         return answer, batch
+
+    def _known(self, request: Request, model: str | None, usage: Usage) -> list[Event]:
+        """What an answer's numbers are worth, learned from them and from the list of models, if it is at hand."""
+        self._calibration.learn(model or "", request, usage)
+        window = catalogs.window(model, self._catalog[0]) if self._catalog else None
+        known = Usage(window=window, scale=self._calibration.scale(model or ""))
+        return [] if known == Usage() else [known]
 
     async def catalog(self) -> Catalog:
         """The service's models; a list that is a few minutes old is good enough, an older one if none is to be had."""
@@ -264,7 +274,7 @@ class Exchange:
 class _Answer:
     """An open reply, decoded. A plain object, not a generator around a generator: each layer costs at every read."""
 
-    __slots__ = ("_account", "_chunks", "_decoder", "_ended", "_tails", "failure")
+    __slots__ = ("_account", "_chunks", "_decoder", "_ended", "_tails", "_usage", "closing", "failure")
 
     def __init__(self, reply: HttpReply, decoder: Decoder, tails: Tails, account: str) -> None:
         self._chunks = aiter(reply.chunks)
@@ -272,6 +282,8 @@ class _Answer:
         self._tails = tails
         self._account = account
         self._ended = False
+        self._usage = Usage()
+        self.closing: Callable[[Usage], list[Event]] = lambda usage: []  # what to say before End
         self.failure: errors.ProxyError | None = None  # what it broke off with
 
     async def next(self) -> list[Event]:
@@ -288,15 +300,21 @@ class _Answer:
             if events:
                 if isinstance(last := events[-1], Fail):
                     self._ended, self.failure = True, last.error
+                if self._decoder.tail:
+                    self._measure(events)
                 return events
         return []
+
+    def _measure(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Usage):
+                self._usage = self._usage.updated(event)
 
     def _finished(self) -> list[Event]:
         events = self._decoder.finish()
         if events and isinstance(events[-1], End):
             cut_off = self._tails.ended(self._account, tail=self._decoder.tail)
-            if cut_off is not None:
-                events[-1] = Fail(cut_off)
+            events[-1:] = [Fail(cut_off)] if cut_off else [*self.closing(self._usage), events[-1]]
         return events
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cw_proxy.catalog import BUILT_IN_ALIASES, DEFAULT_NAMES, names, needs_catalog, resolve
+from cw_proxy.catalog import BUILT_IN_ALIASES, DEFAULT_NAMES, names, needs_catalog, resolve, window
 from cw_proxy.errors import ModelNotFound
 from cw_proxy.interfaces import Catalog, ModelInfo
 
@@ -84,3 +84,14 @@ def test_a_huge_name_is_refused_in_a_short_message(name: str) -> None:
 
 def test_the_list_for_clients() -> None:
     assert names({"mine": "a", "a": "b"}, catalog("a", "b", "codewhisperer")) == ["codewhisperer", "a", "b", "mine"]
+
+
+def test_the_window_is_what_the_service_says() -> None:
+    listed = Catalog((ModelInfo("a", max_input_tokens=200_000), ModelInfo("b")), default="a")
+    assert [window(model, listed) for model in ("a", None, "b", "c")] == [200_000, 200_000, None, None]
+    assert window(None, catalog("a")) is None
+
+
+def test_an_alias_may_name_the_services_default() -> None:
+    assert resolve("mine", {"mine": "auto"}, LISTED) is None
+    assert not needs_catalog("mine", {"mine": "codewhisperer"})

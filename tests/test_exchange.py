@@ -583,6 +583,39 @@ async def test_a_list_without_end_is_left_at_some_page() -> None:
     assert len(stage.service.calls) < 100
 
 
+# --- what numbers are worth ---
+
+
+def windowed(**windows: int) -> Answer:
+    models = [{"modelId": name, "tokenLimits": {"maxInputTokens": window}} for name, window in windows.items()]
+    return Answer(json.dumps({"models": models, "defaultModel": models[0]}).encode())
+
+
+@pytest.mark.parametrize(("model", "window"), [("a", 100), ("b", 200), ("auto", 100)])
+async def test_a_known_models_window_is_said_before_the_end(model: str, window: int) -> None:
+    stage = Stage(windowed(a=100, b=200), ok())
+    await stage.exchange.catalog()
+    assert (await stage.events(request(say("user", "hello"), model=model)))[-2:] == [
+        Usage(window=window),
+        End("stop"),
+    ]
+
+
+async def test_the_list_is_not_asked_for_only_to_know_the_window() -> None:
+    stage = Stage(ok())
+    assert (await stage.events())[-2:] == [TAIL_EVENT, End("stop")]
+    assert stage.service.paths == ["generateAssistantResponse"]
+
+
+async def test_exact_numbers_pull_the_next_estimates_of_the_model() -> None:
+    tokens = frame("metadataEvent", {"tokenUsage": {"uncachedInputTokens": 10**6, "outputTokens": 1, "totalTokens": 1}})
+    stage = Stage(Answer(text("a"), tokens), ok(), listed("claude-x"), ok())
+    long = say("user", "many words " * 500)
+    await stage.events(request(long))
+    assert (await stage.events())[-2] == Usage(scale=2.0)
+    assert Usage(scale=2.0) not in await stage.events(request(long, model="mine"))
+
+
 # --- the conversation ---
 
 

@@ -31,7 +31,7 @@ from cw_proxy.events import (
 from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.interfaces import Ask, Binding, Encoder, ErrorReply, Http, Stamp
 from cw_proxy.model import Message, Request, TextPart
-from cw_proxy.usage import count, reply_characters
+from cw_proxy.usage import Tally, count, reply_tally
 from cw_proxy.wire import sse
 
 # Accepted because clients send them; they change nothing.
@@ -104,7 +104,7 @@ class CompletionAsk(msgspec.Struct, frozen=True):
         completion = {
             **_envelope(self.request, stamp),
             "choices": [_choice(reply.text, _reason(reply.finish_reason))],
-            "usage": usage_of(count(self.request, reply.usage, reply_characters(reply))),
+            "usage": usage_of(count(self.request, reply.usage, reply_tally(reply))),
         }
         if extension := extension_of(reply.usage, reply.notes):
             completion["x_cw"] = extension
@@ -168,7 +168,7 @@ class CompletionEncoder:
         self._include_usage = include_usage
         self._head = _json(_envelope(request, stamp))[:-1]
         self._tail = b',"usage":null}' if include_usage else b"}"
-        self._characters = 0
+        self._said = Tally()
         self._usage = Usage()
         self._notes: list[Note] = []
 
@@ -178,7 +178,7 @@ class CompletionEncoder:
     def _frame(self, event: Event) -> bytes:
         match event:
             case Text():
-                self._characters += len(event.text)
+                self._said.feed(event.text)
                 return self._chunk(_choice(event.text, None))
             case Usage():
                 self._usage = self._usage.updated(event)
@@ -186,7 +186,14 @@ class CompletionEncoder:
             case Note():
                 self._notes.append(event)
                 return b""
-            case Begin() | Thought() | ToolOpen() | ToolInput() | ToolClose():
+            case Thought():
+                self._said.feed(event.text)
+                return b""
+            case ToolInput():
+                # None was offered, and there is no place for one; it was written all the same.
+                self._said.feed(event.fragment)
+                return b""
+            case Begin() | ToolOpen() | ToolClose():
                 return b""
             case End():
                 return self._end(event)
@@ -204,7 +211,7 @@ class CompletionEncoder:
         choice = _choice("", _reason(end.finish_reason))
         if not self._include_usage:
             return self._chunk(choice, extra) + sse.DONE
-        tokens = usage_of(count(self._request, self._usage, self._characters))
+        tokens = usage_of(count(self._request, self._usage, self._said))
         last = self._head + b',"choices":[],"usage":' + _json(tokens) + extra + b"}"
         return self._chunk(choice) + sse.data(last) + sse.DONE
 

@@ -11,10 +11,11 @@ from typing import Any, assert_never
 import msgspec
 
 from cw_proxy.events import Begin, End, Event, Fail, Note, Text, Thought, ToolClose, ToolInput, ToolOpen, Usage
+from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.interfaces import Stamp
 from cw_proxy.model import Request
-from cw_proxy.protocols.openai_chat.completion import envelope, extension_of, usage_of
-from cw_proxy.usage import count
+from cw_proxy.protocols.openai_chat.completion import envelope
+from cw_proxy.usage import Tally, count
 from cw_proxy.wire import sse
 
 _json = msgspec.json.Encoder().encode
@@ -35,18 +36,21 @@ class ChunkEncoder:
         self._tail = b',"usage":null}' if include_usage else b"}"
         self._before = b"data: " + self._head + b',"choices":[{"index":0,"delta":{"content":'
         self._after = b'},"logprobs":null,"finish_reason":null}]' + self._tail + b"\n\n"
-        self._characters = 0
+        self._said = Tally()
+        # The text counts only for those who want to know.
+        self._said_text = self._said.feed if include_usage else None
         self._call = -1
         self._bare_call = False
         self._usage = Usage()
         self._notes: list[Note] = []
 
     def feed(self, events: Sequence[Event]) -> bytes:
-        encode, before, after = _json, self._before, self._after
+        encode, before, after, said = _json, self._before, self._after, self._said_text
         pieces: list[bytes] = []
         for event in events:
             if type(event) is Text:
-                self._characters += len(event.text)
+                if said is not None:
+                    said(event.text)
                 pieces += (before, encode(event.text), after)
             else:
                 pieces.append(self._other(event))
@@ -59,7 +63,7 @@ class ChunkEncoder:
             case Begin():
                 return self._delta({"role": "assistant", "content": "", "refusal": None})
             case Thought():
-                self._characters += len(event.text)
+                self._said.feed(event.text)
                 return self._delta({"reasoning_content": event.text}) if event.text else b""
             case ToolOpen() | ToolInput() | ToolClose():
                 return self._tool(event)
@@ -81,18 +85,18 @@ class ChunkEncoder:
             case ToolOpen():
                 self._call += 1
                 self._bare_call = True
-                self._characters += len(event.name)
+                self._said.feed(event.name)
                 function = {"name": event.name, "arguments": ""}
                 return self._call_delta({"id": event.id, "type": "function", "function": function})
             case ToolInput():
                 self._bare_call = False
-                self._characters += len(event.fragment)
+                self._said.feed(event.fragment)
                 return self._call_delta({"function": {"arguments": event.fragment}})
             case ToolClose():
                 if not self._bare_call:
                     return b""
                 # No input at all means an empty object; clients parse what they are given.
-                self._characters += len("{}")
+                self._said.feed("{}")
                 return self._call_delta({"function": {"arguments": "{}"}})
 
     def _call_delta(self, call: dict[str, Any]) -> bytes:
@@ -107,6 +111,6 @@ class ChunkEncoder:
         extra = b',"x_cw":' + _json(extension) if extension else b""
         if not self._include_usage:
             return self._delta({}, end.finish_reason, extra) + sse.DONE
-        tokens = usage_of(count(self._request, self._usage, self._characters))
+        tokens = usage_of(count(self._request, self._usage, self._said))
         last = self._head + b',"choices":[],"usage":' + _json(tokens) + extra + b"}"
         return self._delta({}, end.finish_reason) + sse.data(last) + sse.DONE

@@ -5,15 +5,15 @@ In: a Reply. Out: a JSON body. Refuses to know events one by one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from cw_proxy.events import Note, Reply, Usage
+from cw_proxy.events import Reply
+from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.interfaces import Stamp
 from cw_proxy.model import Request
-from cw_proxy.usage import TokenCount, count, reply_characters
+from cw_proxy.usage import count, reply_tally
 
 
 def completion(request: Request, reply: Reply, stamp: Stamp) -> bytes:
@@ -31,7 +31,7 @@ def completion(request: Request, reply: Reply, stamp: Stamp) -> bytes:
     answer = {
         **envelope("chat.completion", request, stamp),
         "choices": [choice],
-        "usage": usage_of(count(request, reply.usage, reply_characters(reply))),
+        "usage": usage_of(count(request, reply.usage, reply_tally(reply))),
     }
     if extension := extension_of(reply.usage, reply.notes):
         answer["x_cw"] = extension
@@ -40,26 +40,3 @@ def completion(request: Request, reply: Reply, stamp: Stamp) -> bytes:
 
 def envelope(kind: str, request: Request, stamp: Stamp) -> dict[str, Any]:
     return {"id": f"chatcmpl-{stamp.new_id()}", "object": kind, "created": stamp.now, "model": request.model}
-
-
-def usage_of(tokens: TokenCount) -> dict[str, Any]:
-    return {
-        "prompt_tokens": tokens.input,
-        "completion_tokens": tokens.output,
-        "total_tokens": tokens.total,
-        "prompt_tokens_details": {"cached_tokens": tokens.cached},
-        "cw_usage_source": tokens.source,
-    }
-
-
-def extension_of(usage: Usage, notes: Sequence[Note]) -> dict[str, Any]:
-    """`x_cw`: what this backend says beside the text and OpenAI has no place for."""
-    extension: dict[str, Any] = {}
-    if usage.context_percent is not None:
-        extension["context_percent"] = usage.context_percent
-    if usage.credits is not None:
-        extension["credits"] = usage.credits
-    for note in notes:
-        noted = note.data if isinstance(note.data, list) else [note.data]
-        extension.setdefault(note.kind, []).extend(noted)
-    return extension
