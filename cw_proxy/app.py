@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import TokenSource
-from cw_proxy.secret import Secret
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, Timing
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
 
@@ -68,7 +66,8 @@ class App:
             await self._server.start(self._config.host, self._config.port)
         except OSError as fault:
             await self.core.sender.close()
-            reason = os.strerror(fault.errno) if fault.errno else str(fault)
+            # Codes of name look-ups are negative, and not the system's.
+            reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
             raise ConfigError(f"Cannot listen on {self._config.host}:{self._config.port}: {reason}.") from None
 
     async def drain(self) -> bool:
@@ -94,7 +93,10 @@ def token_source(config: Config, home: Path) -> TokenSource:
     from cw_proxy.auth.oidc_boto import BotoOidc
     from cw_proxy.auth.store import Store
 
-    return TokenManager(Store(home), lambda region: BotoOidc(region, endpoint_url=config.oidc_url), region=region)
+    def door(region: str) -> BotoOidc:
+        return BotoOidc(region, endpoint_url=config.oidc_url, proxy=config.upstream_proxy)
+
+    return TokenManager(Store(home), door, region=region)
 
 
 def _backend(config: Config) -> CodeWhisperer:
@@ -113,11 +115,8 @@ def _base(url: str | None) -> str | None:
     return url.rstrip("/") if url else None
 
 
-def _sender_settings(config: Config, environment: Mapping[str, str] = os.environ) -> SenderSettings:
-    overridden = config.streaming_url is not None
-    usual = None if overridden else environment.get("HTTPS_PROXY")
-    proxy = config.upstream_proxy or (Secret(usual) if usual else None)
-    return SenderSettings(config.max_connections, config.connect_timeout, config.stall_timeout, proxy)
+def _sender_settings(config: Config) -> SenderSettings:
+    return SenderSettings(config.max_connections, config.connect_timeout, config.stall_timeout, config.upstream_proxy)
 
 
 def _bounds(config: Config) -> Bounds:

@@ -25,8 +25,17 @@ from cw_proxy.secret import Secret
 ENVIRONMENT_PREFIX = "CW_PROXY_"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Count = Annotated[int, Meta(gt=0)]
+# It becomes part of a host's name, where a bearer token goes.
+Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
+ProfileArn = Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:[a-z]+:[a-z0-9-]{1,40}:\d{12}:profile/[A-Za-z0-9]+\Z")]
+# upstream.md §1.3, Origin
+Origin = Literal[
+    "AI_EDITOR", "CHATBOT", "CLI", "CONSOLE", "DOCUMENTATION", "GITLAB", "IDE", "INLINE_CHAT", "KIRO_CLI", "KIRO_WEB",
+    "MARKETING", "MD", "MD_CE", "MD_IDE", "MOBILE", "OPENSEARCH_DASHBOARD", "Q_DEV_BEXT", "SAGE_MAKER",
+    "SERVICE_INTERNAL", "SM_AI_STUDIO_IDE", "UNIFIED_SEARCH", "UNKNOWN",
+]  # fmt: skip
 
 
 def _setting(default: Any, doc: str, env: str | None = None) -> Any:
@@ -54,9 +63,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     write_timeout: Seconds = _setting(60.0, "Seconds a client may take to accept a piece of an answer.")
     drain_timeout: Seconds = _setting(30.0, "Seconds that open streams get to finish after SIGTERM.")
     ping_interval: Seconds = _setting(10.0, "Seconds of silence after which a stream gets a keep-alive comment.")
-    region: str | None = _setting(None, "AWS region of the service; by default the profile's, else us-east-1.")
-    profile_arn: str | None = _setting(None, "Profile to use; by default found out when the service asks for it.")
-    origin: str = _setting("CLI", "Value of the service's Origin enum that calls are labelled with.")
+    region: Region | None = _setting(None, "AWS region of the service; by default the profile's, else us-east-1.")
+    profile_arn: ProfileArn | None = _setting(
+        None, "Profile to use; by default found out when the service asks for it."
+    )
+    origin: Origin = _setting("CLI", "Value of the service's Origin enum that calls are labelled with.")
     opt_out: bool = _setting(True, "Tell the service not to use your content for its improvement.")
     streaming_url: str | None = _setting(None, "Base URL of the streaming service, instead of AWS's.")
     runtime_url: str | None = _setting(None, "Base URL of the runtime service (models, profiles).")
@@ -191,7 +202,11 @@ def _converted(settings: dict[str, Any]) -> Config:
 def _secret(type_: type, value: object) -> Secret:
     if not isinstance(value, str):
         raise TypeError("Expected a string")
-    return Secret(value)
+    # A line break at the end is how files and command substitutions end.
+    text = value.strip()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("Expected printable ASCII without spaces, not an empty text")
+    return Secret(text)
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -204,6 +219,19 @@ def _check_urls(config: Config) -> None:
         url = getattr(config, name)
         if url is not None:
             check_url(name, url)
+    if config.upstream_proxy is not None:
+        check_proxy("upstream_proxy", config.upstream_proxy)
+
+
+def check_proxy(name: str, proxy: Secret) -> None:
+    """Raises ConfigError; the URL may hold a password and is not shown."""
+    try:
+        parts = urlsplit(proxy.reveal())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError(f"{name!r} must be http(s)://[USER:PASSWORD@]HOST[:PORT].")
 
 
 def check_url(name: str, url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +11,11 @@ from servers import is_ours, proxy
 
 from cw_proxy.app import App
 from cw_proxy.emulator import Emulator
+
+
+def pytest_configure() -> None:
+    # A background job is started with Ctrl-C ignored, and so would be the commands that the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -95,8 +95,15 @@ def a_text_for(doc: SettingDoc) -> str:
     """Some text that sets it to anything but its default."""
     if doc.name.endswith("_url"):
         return "https://service.example"
-    if chosen := {"store": "keyring", "on_licensed_code": "drop"}.get(doc.name):
-        return chosen
+    chosen = {
+        "store": "keyring",
+        "on_licensed_code": "drop",
+        "origin": "CHATBOT",
+        "profile_arn": "arn:aws:codewhisperer:eu-central-1:000000000000:profile/EXAMPLE",
+        "upstream_proxy": "http://proxy.example:8080",
+    }
+    if doc.name in chosen:
+        return chosen[doc.name]
     by_type = {bool: "no" if doc.default else "yes", int: "7", float: "7.5", list: "x", dict: "x=y"}
     return by_type.get(type(doc.default), "x")
 
@@ -127,6 +134,14 @@ WRONG = [
     ("", {"CW_PROXY_ALIASES": "a=b,canary"}, {}, "aliases", "in the environment"),
     ("", {}, {"port": "canary"}, "port", "on the command line"),
     ("", {}, {"access_token": 1}, "access_token", "on the command line"),
+    ("api_keys = ['']", {}, {}, "api_keys", "in "),
+    ("api_keys = ['  ']", {}, {}, "api_keys", "in "),
+    ('access_token = "can\\r\\nary"', {}, {}, "access_token", "in "),
+    ("access_token = 'canaryé'", {}, {}, "access_token", "in "),
+    ("region = 'canary.example/'", {}, {}, "region", "in "),
+    ("profile_arn = 'canary'", {}, {}, "profile_arn", "in "),
+    ("connect_timeout = inf", {}, {}, "connect_timeout", "in "),
+    ("origin = 'CANARY'", {}, {}, "origin", "in "),
 ]
 
 
@@ -254,6 +269,19 @@ def test_every_setting_is_documented() -> None:
 def test_defaults_are_not_shared() -> None:
     Config().api_keys.append(Secret("x"))
     assert Config().api_keys == []
+
+
+@pytest.mark.parametrize(
+    "proxy", ["canary", "canary:8080", "ftp://canary", "socks5://canary:1", "http://", "http://x:y"]
+)
+def test_a_proxy_that_is_no_url_is_refused_unseen(file: Path, proxy: str) -> None:
+    message = refusal(file, "", {"CW_PROXY_UPSTREAM_PROXY": proxy})
+    assert "upstream_proxy" in message
+    assert "canary" not in message
+
+
+def test_a_line_break_at_the_end_of_a_secret_is_how_files_end(file: Path) -> None:
+    assert load(path=file, environment={"CW_PROXY_ACCESS_TOKEN": "token\n"}).access_token == Secret("token")
 
 
 PROXIES = [

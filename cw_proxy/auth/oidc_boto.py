@@ -47,6 +47,7 @@ class BotoOidc:
         region: str,
         *,
         endpoint_url: str | None = None,
+        proxy: Secret | None = None,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         attempts: int = ATTEMPTS,
@@ -56,6 +57,7 @@ class BotoOidc:
         self._region = region
         self._endpoint_url = endpoint_url or None
         self._loopback = bool(endpoint_url) and check_endpoint(endpoint_url or "")
+        self._proxy = proxy
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._attempts = attempts
@@ -131,8 +133,7 @@ class BotoOidc:
             "read_timeout": self._read_seconds,
             "retries": {"total_max_attempts": self._attempts, "mode": "standard"},
             "ignore_configured_endpoint_urls": True,
-            # An HTTP proxy cannot reach our loopback.
-            "proxies": {} if self._loopback else None,
+            "proxies": self._proxies(),
         }
         session = boto3.Session(botocore_session=botocore.session.Session(session_vars=variables))
         client: Any = session.client(
@@ -140,6 +141,12 @@ class BotoOidc:
         )
         made: _Client = client
         return made
+
+    def _proxies(self) -> dict[str, str] | None:
+        """None leaves it to the environment. An HTTP proxy cannot reach our loopback."""
+        if self._loopback or self._proxy is None:
+            return {} if self._loopback else None
+        return dict.fromkeys(("http", "https"), self._proxy.reveal())
 
 
 def check_endpoint(url: str) -> bool:

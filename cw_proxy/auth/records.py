@@ -183,6 +183,9 @@ def _render(extra: Secret, known: _TokensFile | _RegistrationFile) -> bytes:
 
 
 def _secret(value: str | None) -> Secret | None:
+    if value and not (value.isascii() and value.isprintable()):
+        # It would go into a header, where a line break is another header.
+        raise ValueError("a token in it is not printable ASCII")
     return Secret(value) if value else None
 
 

@@ -25,7 +25,8 @@ def chat(config_file: Path | None, prompt: str | None, model: str, system: str |
 
     Terminal escapes in the model's text are taken out when it goes to a terminal or a pipe; --json keeps them, escaped.
     """
-    question = prompt if prompt is not None else sys.stdin.read()
+    # Bytes that are no UTF-8 come from the shell as lone surrogates, which no JSON can carry.
+    question = _mended(prompt if prompt is not None else sys.stdin.read())
     if not question.strip():
         raise click.UsageError("Nothing to ask: give a PROMPT or pipe one in.")
     config = settings.load(config_file)
@@ -42,7 +43,7 @@ async def _ask(config: Config, question: str, model: str, system: str | None, as
     from cw_proxy.exchange import Asker
     from cw_proxy.model import Message, Request, TextPart
 
-    messages = [Message("system", (TextPart(system),))] if system else []
+    messages = [Message("system", (TextPart(_mended(system)),))] if system else []
     request = Request(model=model, messages=(*messages, Message("user", (TextPart(question),))))
     collector, printer = Collector(), Printer(as_json)
     async with Core(config, home()) as core, aclosing(core.exchange.run(request, Asker(b"", {}))) as batches:
@@ -52,6 +53,10 @@ async def _ask(config: Config, question: str, model: str, system: str | None, as
     # Raises what ended the answer, if it was not its end.
     reply = collector.reply()
     printer.end(model, reply.text, reply.finish_reason)
+
+
+def _mended(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class Printer:

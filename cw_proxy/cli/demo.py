@@ -7,7 +7,7 @@ The demo has a home of its own, so a real login is neither used nor touched.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -88,24 +88,28 @@ async def _sign_in(home: Path, oidc_url: str) -> None:
 
 def _post_form(url: str, fields: dict[str, str]) -> None:
     from urllib.parse import urlencode
-    from urllib.request import urlopen
 
-    with urlopen(url, urlencode(fields).encode()):  # noqa: S310  the emulator's own page on loopback
+    with _opened(url, urlencode(fields).encode(), {}):
         pass
+
+
+def _opened(url: str, body: bytes, headers: dict[str, str]) -> Any:
+    """Straight to this machine: a proxy that the environment names has no place here."""
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    return build_opener(ProxyHandler({})).open(Request(url, body, headers))  # noqa: S310  loopback
 
 
 def _stream_answer(url: str) -> None:
     """Asks as any client would: over HTTP, printing deltas as they come."""
     import json
-    from urllib.request import Request, urlopen
 
     from cw_proxy.wire.sse import SseDecoder
 
     body = {"model": "codewhisperer", "messages": [{"role": "user", "content": QUESTION}], "stream": True}
     headers = {"Content-Type": "application/json"}
-    request = Request(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers)  # noqa: S310  loopback
     decoder = SseDecoder()
-    with urlopen(request) as answer:  # noqa: S310  loopback
+    with _opened(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers) as answer:
         while chunk := answer.read1():
             for data in decoder.feed(chunk):
                 if data != b"[DONE]":

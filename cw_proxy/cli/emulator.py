@@ -18,10 +18,16 @@ _VARIABLES = ("CW_PROXY_STREAMING_URL", "CW_PROXY_RUNTIME_URL", "CW_PROXY_OIDC_U
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback only: this is a test tool.")
-@click.option("--port", default=0, show_default="a free one", help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; 0 picks a free one.  [default: 0]")
 @click.option("--auto-approve/--no-auto-approve", default=False, help="Approve sign-ins without the page.")
 @click.option("--strict-tokens", is_flag=True, help="Accept only tokens that this emulator has issued.")
-@click.option("--token-lifetime", default=3600, show_default=True, help="Seconds until an access token expires.")
+@click.option(
+    "--token-lifetime",
+    type=click.IntRange(1),
+    default=3600,
+    show_default=True,
+    help="Seconds until an access token expires.",
+)
 def emulator(host: str, port: int, auto_approve: bool, strict_tokens: bool, token_lifetime: int) -> None:
     """A stand-in for AWS CodeWhisperer and its sign-in, on loopback, without an account and without a model.
 
@@ -73,12 +79,9 @@ def emulator(host: str, port: int, auto_approve: bool, strict_tokens: bool, toke
 
 def _stop_on_signals() -> asyncio.Event:
     import asyncio
-    import contextlib
     import signal
 
     stop = asyncio.Event()
-    # Windows has no signal handlers on the loop: there Ctrl-C arrives as KeyboardInterrupt.
-    with contextlib.suppress(NotImplementedError):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop

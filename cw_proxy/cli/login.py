@@ -13,8 +13,6 @@ import click
 from cw_proxy.cli import settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cw_proxy.auth.flow import Place, ShowCode, SignedIn
     from cw_proxy.auth.records import Login
     from cw_proxy.auth.store import Store
@@ -87,17 +85,11 @@ _WITHOUT_LOGIN = "Signed in with the access token from the settings (CW_PROXY_AC
 # --- settings -----------------------------------------------------------------------------------------------
 
 
-def _settings() -> tuple[Path, str | None]:
-    """The home folder, and another address of SSO OIDC."""
-    from cw_proxy import config
-
-    return config.home(), settings.load().oidc_url
-
-
 def _store() -> Store:
     from cw_proxy.auth.store import Store
+    from cw_proxy.config import home
 
-    return Store(_settings()[0])
+    return Store(home())
 
 
 # --- signing in ---------------------------------------------------------------------------------------------
@@ -121,7 +113,8 @@ def _sign_in(store: Store, place: Place, *, opens_browser: bool) -> SignedIn:
     from cw_proxy.auth.flow import sign_in
     from cw_proxy.auth.oidc_boto import BotoOidc
 
-    door = BotoOidc(place.region, endpoint_url=_settings()[1])
+    config = settings.load()
+    door = BotoOidc(place.region, endpoint_url=config.oidc_url, proxy=config.upstream_proxy)
     steps = sign_in(place, store.load_registration(), time.time())
 
     def show(step: ShowCode) -> None:
@@ -195,9 +188,10 @@ def _facts(store: Store, login: Login | None, now: float) -> dict[str, Any]:
 
 def _described(login: Login, facts: dict[str, Any], now: float) -> str:
     from cw_proxy.auth.store import TOKENS
+    from cw_proxy.config import home
 
     end = "renewed when needed" if login.refreshable else "then sign in again"
-    path = _settings()[0] / TOKENS
+    path = home() / TOKENS
     lines = [
         f"Signed in to  {_name(login)}",
         f"Access token  {in_words(login.expires_at - now)}, {end}",

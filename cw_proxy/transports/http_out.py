@@ -11,6 +11,8 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -42,6 +44,7 @@ class HttpSender:
     def __init__(self, settings: SenderSettings) -> None:
         self._settings = settings
         self._proxy = settings.proxy.reveal() if settings.proxy else None
+        self._usual_proxy = _with_scheme(getproxies().get("https"))
         self.stall = settings.stall
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.connections, ttl_dns_cache=60),
@@ -68,10 +71,22 @@ class HttpSender:
                     data=call.body or None,
                     # A bearer token follows no redirect.
                     allow_redirects=False,
-                    proxy=self._proxy,
+                    proxy=self._proxy_for(call.url),
                 )
         except (aiohttp.ClientError, OSError, ssl.SSLError) as fault:
             raise _before_the_reply(fault) from None
+        except ValueError:
+            # aiohttp's words would show the header, and so the token.
+            raise ProxyError("The call to the service cannot be written: a header of it is malformed.") from None
+
+    def _proxy_for(self, url: str) -> str | None:
+        """The configured proxy always; else what the environment says of https calls (HTTPS_PROXY, NO_PROXY)."""
+        if self._proxy is not None:
+            return self._proxy
+        parts = urlsplit(url)
+        if parts.scheme != "https" or self._usual_proxy is None or proxy_bypass(parts.netloc):
+            return None
+        return self._usual_proxy
 
 
 class _Sent(AbstractAsyncContextManager[HttpReply]):
@@ -96,11 +111,12 @@ class _Body(AsyncIterator[bytes]):
     """What each network read brought. Ends a read that waits longer than `limit` seconds; while nobody reads,
     nothing is late."""
 
-    __slots__ = ("_content", "_limit", "_loop", "_since", "_timer")
+    __slots__ = ("_begun", "_content", "_limit", "_loop", "_since", "_timer")
 
     def __init__(self, content: aiohttp.StreamReader, limit: float) -> None:
         self._content = content
         self._limit = limit
+        self._begun = False
         self._loop = asyncio.get_running_loop()
         self._since: float | None = None
         self._timer = self._loop.call_later(limit, self._tick)
@@ -110,10 +126,13 @@ class _Body(AsyncIterator[bytes]):
         try:
             chunk = await self._content.readany()
         except (aiohttp.ClientError, OSError) as fault:
-            raise UpstreamTruncated(f"The connection to the service broke: {type(fault).__name__}.") from None
+            # Before its first byte an answer may be asked for again.
+            error = UpstreamTruncated if self._begun else UpstreamUnavailable
+            raise error(f"The connection to the service broke: {type(fault).__name__}.") from None
         finally:
             self._since = None
         if chunk:
+            self._begun = True
             return chunk
         raise StopAsyncIteration
 
@@ -128,6 +147,11 @@ class _Body(AsyncIterator[bytes]):
         self._timer = self._loop.call_later(self._limit - waited, self._tick)
 
 
+def _with_scheme(proxy: str | None) -> str | None:
+    """`host:port`, as many environments have it, is an http proxy."""
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy or None
+
+
 def _before_the_reply(fault: Exception) -> ProxyError:
     match fault:
         case aiohttp.ConnectionTimeoutError():
@@ -136,7 +160,9 @@ def _before_the_reply(fault: Exception) -> ProxyError:
             return UpstreamTimeout("The service did not answer in time.")
         case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError() | ssl.SSLError():
             return UpstreamTls("The service's TLS certificate or handshake was refused.")
-        case aiohttp.ClientResponseError() | aiohttp.InvalidURL():
+        case aiohttp.InvalidURL():
+            return UpstreamUnavailable("The service cannot be reached: its address or its proxy's is not a URL.")
+        case aiohttp.ClientResponseError():
             return UpstreamProtocol("The service's answer is not valid HTTP.")
         case _:
             # Types, not texts: aiohttp's messages may hold addresses of the inside.

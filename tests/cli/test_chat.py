@@ -46,6 +46,12 @@ def test_a_question_is_answered(
     assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
 
 
+def test_bytes_that_are_no_text_are_asked_about_as_such(environment: dict[str, str]) -> None:
+    arguments = [*COMMAND, "chat", b"Reply with exactly the token A\xff"]
+    done = subprocess.run(arguments, capture_output=True, env=clean_environment(environment), timeout=PATIENCE)
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, "A\ufffd\n", b"")
+
+
 def test_the_answer_is_shown_while_it_comes(environment: dict[str, str]) -> None:
     with program("chat", "Play the script hang", **environment) as chat:
         began = time.monotonic()

@@ -23,6 +23,11 @@ def test_once_it_shows_everything_and_ends(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "its own is gone"
 
 
+def test_a_proxy_of_the_environment_is_not_asked_about_this_machine() -> None:
+    done = run("demo", "--once", "--port", "0", environment={"http_proxy": "http://127.0.0.1:9", "no_proxy": ""})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_otherwise_it_serves_on_until_it_is_told(tmp_path: Path) -> None:
     with program("demo", "--port", "0", TMPDIR=str(tmp_path)) as demo:
         began = time.monotonic()

@@ -24,6 +24,8 @@ _DEFAULT_RETRY_AFTER = 2.0  # seconds; the service names none
 
 def failure_of_reply(status: int, headers: Mapping[str, str], body: bytes) -> errors.ProxyError:
     """An answer other than 200. `headers` by lower-case name."""
+    if status < 400:
+        return errors.UpstreamProtocol(f"The service answered HTTP {status}, which it never does: is its URL right?")
     said = _read(body)
     name = headers.get("x-amzn-errortype") or said.get("code") or said.get("__type") or ""
     message = _message(said) or f"HTTP {status} without a message"

@@ -6,12 +6,16 @@ A credential's region is the one that serves it: us-east-1 for Builder ID, the p
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
+from cw_proxy.errors import ConfigError
 from cw_proxy.interfaces import Credential
 
 # The hosts real clients use; any other region follows the second form.
 _KNOWN = {"us-east-1": "https://codewhisperer.us-east-1.amazonaws.com"}
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 # Where an account's profiles may live.
 PROFILE_REGIONS = ("us-east-1", "eu-central-1")
 
@@ -45,4 +49,7 @@ def region_of(profile_arn: str) -> str | None:
 
 
 def regional_url(region: str) -> str:
+    """Raises ConfigError for what cannot be a region: a bearer token goes to this host."""
+    if not _REGION.fullmatch(region):
+        raise ConfigError(f"{region!r} is not the name of an AWS region.")
     return _KNOWN.get(region, f"https://q.{region}.amazonaws.com")

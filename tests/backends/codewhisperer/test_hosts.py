@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cw_proxy.backends.codewhisperer.hosts import PROFILE_REGIONS, Hosts, region_of, regional_url
+from cw_proxy.errors import ConfigError
 from cw_proxy.interfaces import Credential
 from cw_proxy.secret import Secret
 
@@ -27,6 +28,12 @@ def test_the_region_picks_the_host_unless_it_is_overridden(
 ) -> None:
     credential = Credential(Secret("t"), region)
     assert (hosts.streaming_url(credential), hosts.runtime_url(credential)) == (streaming, runtime)
+
+
+@pytest.mark.parametrize("region", ["evil.example/", "", "us-east-1.evil", "US EAST", "x" * 41])
+def test_no_token_goes_to_a_host_that_a_region_could_spell(region: str) -> None:
+    with pytest.raises(ConfigError):
+        regional_url(region)
 
 
 def test_profiles_are_looked_for_where_they_may_live() -> None:
