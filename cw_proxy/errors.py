@@ -249,6 +249,7 @@ class BrokenState(ProxyError):
     """Files of ours that cannot be read or written; the CLI's exit code 3."""
 
     default_code = "broken_state"
+    should_retry = False
 
 
 class ConfigError(ProxyError):
