@@ -44,7 +44,8 @@ def resolve(name: str, aliases: Mapping[str, str], catalog: Catalog) -> str | No
     plain = _plain(wanted)
     found = next((listed for listed in ids if _plain(listed) == plain), None)
     if found is None:
-        raise ModelNotFound(_unknown(name[:100], ids), param="model")
+        others = [alias for alias in aliases if alias != name]
+        raise ModelNotFound(_unknown(name[:100], [*ids, *others]), param="model")
     return found
 
 

@@ -69,6 +69,14 @@ def test_the_nearest_comes_first() -> None:
         resolve("claude-sonet-4.5", {}, LISTED)
 
 
+def test_aliases_are_near_names_too_but_not_the_one_that_leads_nowhere() -> None:
+    with pytest.raises(ModelNotFound, match="Available: my-favourite"):
+        resolve("my-favorite", {"my-favourite": "auto"}, LISTED)
+    with pytest.raises(ModelNotFound) as raised:
+        resolve("lost", ALIASES, LISTED)
+    assert "lost" not in raised.value.message.partition("Available: ")[2]
+
+
 def test_without_a_list_there_is_the_default() -> None:
     with pytest.raises(ModelNotFound, match="Available: codewhisperer"):
         resolve("x", {}, catalog())
