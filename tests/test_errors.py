@@ -48,7 +48,7 @@ TABLE: dict[type[ProxyError], tuple[int, str, str, dict[str, str]]] = {
     errors.UpstreamTimeout: (504, "timeout_error", "upstream_timeout", {}),
     errors.ShuttingDown: (503, "server_error", "shutting_down", {}),
     errors.Overloaded: (503, "server_error", "overloaded", {}),
-    errors.BrokenState: (500, "server_error", "broken_state", {}),
+    errors.BrokenState: (500, "server_error", "broken_state", {"x-should-retry": "false"}),
     errors.ConfigError: (500, "server_error", "invalid_config", {}),
 }
 
