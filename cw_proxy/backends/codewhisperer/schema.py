@@ -8,6 +8,7 @@ together. Meaning that is lost so is lost for the model only: clients check argu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,12 +25,15 @@ _OF_ONE = (
 # Members that are values, not schemas: null is one of them.
 _VALUES = ("default", "const", "example")
 _ALTERNATIVES = ("oneOf", "anyOf", "allOf")
+_INTO_BRANCH = re.compile(r"#/(oneOf|anyOf|allOf)/(\d{1,6})(?=/|$)")
+_MOST_NODES = 500  # merged into one root
 
 
 def repaired(schema: Schema, names: Mapping[str, str]) -> Schema:
     """`names`: properties to rename."""
     root = _mended(schema, names)
-    root = _plain(_with_movable_branches(root))
+    root = _with_movable_branches(root)
+    root = _Flattening(root).flat(root)
     return {**root, "type": "object", "properties": root.get("properties", {})}
 
 
@@ -138,46 +142,43 @@ _MENDING: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
 
 def _with_movable_branches(root: Schema) -> Schema:
     """Branches of the root that something refers to move into `$defs`: the merged root has them no more."""
-    moved = {
-        f"#/{word}/{at}": (f"{word}_{at}", branch)
-        for word in _ALTERNATIVES
-        for at, branch in enumerate(root.get(word, []))
-    }
-    used = {start for start in moved if any(_within(node.get("$ref"), start) for node in _nodes(root))}
-    if not used:
+    moved: Schema = {}
+    for node in list(_nodes(root)):
+        found = _INTO_BRANCH.match(node["$ref"]) if "$ref" in node else None
+        if found and int(found[2]) < len(root.get(found[1], [])):
+            name = f"{found[1]}_{found[2]}"
+            moved[name] = (found[1], int(found[2]))
+            node["$ref"] = f"#/$defs/{name}" + node["$ref"][found.end() :]
+    if not moved:
         return root
-    for node in _nodes(root):
-        for start in used:
-            if _within(node.get("$ref"), start):
-                node["$ref"] = f"#/$defs/{moved[start][0]}" + node["$ref"][len(start) :]
-    definitions = {name: branch for start, (name, branch) in moved.items() if start in used}
-    for start in used:
-        _, word, at = start.split("/")
-        root[word][int(at)] = {"$ref": f"#/$defs/{moved[start][0]}"}
+    definitions = {name: root[word][at] for name, (word, at) in moved.items()}
+    for name, (word, at) in moved.items():
+        root[word][at] = {"$ref": f"#/$defs/{name}"}
     return {**root, "$defs": {**root.get("$defs", {}), **definitions}}
 
 
-def _within(reference: Any, start: str) -> bool:
-    return isinstance(reference, str) and (reference + "/").startswith(start + "/")
+class _Flattening:
+    """Merges what stands at the top of a root. A few nested references can mean billions of branches: beyond
+    `_MOST_NODES` the rest is taken for anything at all."""
 
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._left = _MOST_NODES
 
-def _plain(root: Schema) -> Schema:
-    return _flat(root, root, frozenset())
-
-
-def _flat(node: Any, root: Schema, seen: frozenset[str]) -> Schema:
-    """The node without a reference or alternatives at its top."""
-    if not isinstance(node, dict):
-        return {}
-    plain = {key: value for key, value in node.items() if key not in (*_ALTERNATIVES, "$ref")}
-    if (reference := node.get("$ref")) is not None and reference not in seen:
-        plain = _both(plain, _flat(_referred(reference, root), root, seen | {reference}))
-    for branch in node.get("allOf", []):
-        plain = _both(plain, _flat(branch, root, seen))
-    for word in ("anyOf", "oneOf"):
-        if word in node:
-            plain = _both(plain, _either([_flat(branch, root, seen) for branch in node[word]]))
-    return plain
+    def flat(self, node: Any, seen: frozenset[str] = frozenset()) -> Schema:
+        """The node without a reference or alternatives at its top."""
+        self._left -= 1
+        if not isinstance(node, dict) or self._left < 0:
+            return {}
+        plain = {key: value for key, value in node.items() if key not in (*_ALTERNATIVES, "$ref")}
+        if (reference := node.get("$ref")) is not None and reference not in seen:
+            plain = _both(plain, self.flat(_referred(reference, self._root), seen | {reference}))
+        for branch in node.get("allOf", []):
+            plain = _both(plain, self.flat(branch, seen))
+        for word in ("anyOf", "oneOf"):
+            if word in node:
+                plain = _both(plain, _either([self.flat(branch, seen) for branch in node[word]]))
+        return plain
 
 
 def _referred(reference: str, root: Schema) -> Any:
@@ -234,6 +235,10 @@ def _united(schemas: list[Schema], word: str) -> Schema:
     said: dict[str, list[Any]] = {}
     for schema in schemas:
         for name, inner in schema.get("properties", {}).items():
-            if inner not in said.setdefault(name, []):
-                said[name].append(inner)
+            # What was united before is one list with what comes now, never one inside the other.
+            known, parts = (
+                said.setdefault(name, []),
+                inner[word] if isinstance(inner, dict) and [*inner] == [word] else [inner],
+            )
+            known += [part for part in parts if part not in known]
     return {name: inner[0] if len(inner) == 1 else {word: inner} for name, inner in said.items()}

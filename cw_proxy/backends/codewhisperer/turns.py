@@ -6,7 +6,7 @@ Refuses to know JSON. Nothing the client said is dropped on the way: what has no
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -114,38 +114,32 @@ class _Calls:
     """The calls of one turn and their results: each call has exactly one (rule 4)."""
 
     def __init__(self, uses: Sequence[ToolUsePart]) -> None:
-        self._results: dict[str, ToolResultPart | None] = {}
-        self._ids: defaultdict[str, list[str]] = defaultdict(list)
-        distinct: list[ToolUsePart] = []
-        for use in uses:
-            if use not in distinct:
-                distinct.append(use)
-        self.uses = tuple(self._identified(use) for use in distinct)
+        self._results: dict[str, ToolResultPart] = {}
+        self._open: defaultdict[str, deque[str]] = defaultdict(deque)
+        self._told: set[ToolResultPart] = set()
+        # The same call twice under one id is one call.
+        distinct = {(use.id, use.name, msgspec.json.encode(use.input)): use for use in uses}
+        self.uses = tuple(self._identified(use) for use in distinct.values())
 
     def _identified(self, use: ToolUsePart) -> ToolUsePart:
         """Different calls may come under one id, and under ids that the service does not take."""
-        name = call_id(use.id)
-        while name in self._results:
-            name = hashed(name + use.id)
-        self._results[name] = None
-        self._ids[use.id].append(name)
+        others = len(self._open[use.id])
+        name = hashed(f"{use.id}#{others}") if others else call_id(use.id)
+        self._open[use.id].append(name)
         return ToolUsePart(name, use.name, use.input)
 
     def tell(self, result: ToolResultPart) -> TextPart | None:
         """Takes the result; what it cannot take comes back as text, but for a mere repeat."""
-        for name in self._ids[result.tool_use_id]:
-            known = self._results[name]
-            answer = ToolResultPart(name, result.text if result.text.strip() else NO_OUTPUT, result.is_error)
-            if known == answer:
-                return None
-            if known is None:
-                # Told in the order in which the client gives the results.
-                del self._results[name]
-                self._results[name] = answer
-                return None
-        return TextPart(f"[Result of the tool call {result.tool_use_id}]\n{result.text}")
+        if self._open[result.tool_use_id]:
+            name = self._open[result.tool_use_id].popleft()
+            text = result.text if result.text.strip() else NO_OUTPUT
+            self._results[name] = ToolResultPart(name, text, result.is_error)
+        elif result not in self._told:
+            return TextPart(f"[Result of the tool call {result.tool_use_id}]\n{result.text}")
+        self._told.add(result)
+        return None
 
     def results(self) -> tuple[ToolResultPart, ...]:
-        told = [result for result in self._results.values() if result is not None]
-        open_ids = [name for name, result in self._results.items() if result is None]
-        return (*told, *(ToolResultPart(name, CANCELLED, is_error=True) for name in open_ids))
+        """In the client's order; then those that are missing."""
+        missing = (name for names in self._open.values() for name in names)
+        return (*self._results.values(), *(ToolResultPart(name, CANCELLED, is_error=True) for name in missing))

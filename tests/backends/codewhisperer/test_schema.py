@@ -142,3 +142,21 @@ def test_whatever_comes_the_root_is_a_plain_object(schema: dict[str, Any]) -> No
     assert isinstance(seen["properties"], dict)
     assert not {"oneOf", "anyOf", "allOf", "$ref"} & seen.keys()
     assert all(isinstance(name, str) for name in seen.get("required", []))
+
+
+def test_references_that_multiply_are_cut_off() -> None:
+    """Thirty definitions that mean a billion branches."""
+    twice = {
+        f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2, "properties": {"a": {"const": at}}}
+        for at in range(30)
+    }
+    for word in ("allOf", "anyOf"):
+        seen = repaired({word: [{"$ref": "#/$defs/d0"}], "$defs": twice}, {})
+        assert seen["type"] == "object"
+        assert len(str(seen["properties"])) < 100_000
+
+
+def test_many_branches_with_references_into_them() -> None:
+    branches = [{"properties": {f"p{at}": {"$ref": f"#/anyOf/{at}/properties/p{at}"}}} for at in range(3000)]
+    seen = repaired({"anyOf": branches}, {})
+    assert len(seen["$defs"]) == 3000

@@ -223,3 +223,12 @@ def test_instructions_stand_behind_the_system_text() -> None:
     first, second, _ = turns(request(say("system", "s"), say("user", "a")), ["# Tool x"])
     assert (first.text, second.text) == ("s\n\n# Tool x", ACKNOWLEDGEMENT)
     assert turns(request(say("user", "a")), ["# Tool x"])[0].text == "# Tool x"
+
+
+def test_thousands_of_calls_take_no_quadratic_time() -> None:
+    uses = [use(str(number % 2), path=str(number)) for number in range(20_000)]
+    results = [result(part.id, part.input["path"]) for part in uses]
+    _, assistant, user = turns(request(say("user", "q"), called(*uses), asked(*results)))
+    assert len({part.id for part in assistant.uses}) == 20_000
+    answers = {part.tool_use_id: part.text for part in user.results}
+    assert all(answers[part.id] == part.input["path"] for part in assistant.uses)
