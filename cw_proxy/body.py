@@ -14,12 +14,14 @@ import msgspec
 from cw_proxy.errors import InvalidJson, InvalidValue
 
 MAX_DEPTH = 100
+MAX_BRACKETS = 200_000
 Shape = TypeVar("Shape")
 
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 # The closing quote may be missing: a try from every quote in turn would be quadratic.
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[{]|[\]}]")
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 # A pair of surrogate escapes, a lone one, or any other escape.
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
@@ -64,13 +66,20 @@ def _located(message: str) -> tuple[str, str | None]:
 
 def _check_depth(body: bytes) -> None:
     # Most bodies have fewer brackets than the limit, and need no look.
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+    count = body.count(b"[") + body.count(b"{")
+    if count <= MAX_DEPTH:
         return
-    depth = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", body)):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > MAX_DEPTH:
-            raise _too_deep()
+    if count > MAX_BRACKETS:
+        raise InvalidJson(f"The body has more than {MAX_BRACKETS} arrays and objects.")
+    brackets = _STRINGS.sub(b"", body).translate(_ONE_KIND, _NO_BRACKETS)
+    # Each pass closes the innermost ones: no Python for each of a million brackets.
+    for _ in range(MAX_DEPTH):
+        shallower = brackets.replace(b"[]", b"")
+        if len(shallower) == len(brackets):
+            break
+        brackets = shallower
+    if brackets.count(b"[") > (0 if b"[]" in brackets else MAX_DEPTH):
+        raise _too_deep()
 
 
 def _too_deep() -> InvalidJson:

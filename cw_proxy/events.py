@@ -16,7 +16,7 @@ from typing import Any, Literal, assert_never
 
 import msgspec
 
-from cw_proxy.errors import ProxyError
+from cw_proxy.errors import ProxyError, UpstreamProtocol
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -170,10 +170,16 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason
 
 
+# Far beyond any model's window: an answer without an end must not fill the memory.
+MAX_CHARACTERS = 16 * 1024 * 1024
+
+
 class Collector:
-    """Folds events into a Reply. `reply()` raises the error of a Fail, and is legal only after the end."""
+    """Folds events into a Reply. `feed` raises UpstreamProtocol beyond MAX_CHARACTERS; `reply()` raises the error of
+    a Fail, and is legal only after the end."""
 
     def __init__(self) -> None:
+        self._characters = 0
         self._texts: list[str] = []
         self._thoughts: list[Thought] = []
         self._notes: list[Note] = []
@@ -190,9 +196,9 @@ class Collector:
     def _take(self, event: Event) -> None:
         match event:
             case Text():
-                self._texts.append(event.text)
+                self._keep(event.text, self._texts)
             case ToolInput():
-                self._input.append(event.fragment)
+                self._keep(event.fragment, self._input)
             case ToolOpen():
                 self._open = event
             case ToolClose():
@@ -209,6 +215,12 @@ class Collector:
                 pass
             case _:
                 assert_never(event)
+
+    def _keep(self, text: str, kept: list[str]) -> None:
+        self._characters += len(text)
+        if self._characters > MAX_CHARACTERS:
+            raise UpstreamProtocol(f"The service's answer has more than {MAX_CHARACTERS} characters.")
+        kept.append(text)
 
     def _close(self) -> None:
         if self._open is not None:

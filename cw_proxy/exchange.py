@@ -28,6 +28,7 @@ from cw_proxy.events import Begin, End, Event, Fail, OrderCheck, Usage
 from cw_proxy.holds import Holds
 from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ModelInfo, Sender, TokenSource
 from cw_proxy.model import Request
+from cw_proxy.model_list import ModelList
 from cw_proxy.references import OnLicensedCode, ReferenceFilter
 from cw_proxy.secret import digest
 from cw_proxy.stop import StopFilter
@@ -39,8 +40,6 @@ log = logging.getLogger(__name__)
 
 RETRIES = 2
 _FIRST_DELAY = 0.2  # seconds; doubled each time, then jittered over its whole width
-_CATALOG_AGE = 300.0  # seconds a list of models is used before it is asked for again
-_CATALOG_RETRY = 30.0  # seconds until it is, when that failed and an old one is at hand
 _MAX_CATALOG_PAGES = 50
 _MAX_ERROR_BODY = 64 * 1024
 
@@ -80,8 +79,7 @@ class Exchange:
         self._tails = Tails()
         self._holds = Holds()
         self._calibration = Calibration()
-        self._catalog: tuple[Catalog, float] | None = None  # and when it is to be asked for again
-        self._catalog_lock = asyncio.Lock()
+        self._models = ModelList(self._fetch_catalog, now=now)
 
     @property
     def aliases(self) -> Mapping[str, str]:
@@ -145,21 +143,14 @@ class Exchange:
     def _known(self, request: Request, model: str | None, usage: Usage) -> list[Event]:
         """What an answer's numbers are worth, learned from them and from the list of models, if it is at hand."""
         self._calibration.learn(model or "", request, usage)
-        window = catalogs.window(model, self._catalog[0]) if self._catalog else None
+        window = catalogs.window(model, self._models.known) if self._models.known else None
         known = Usage(window=window, scale=self._calibration.scale(model or ""))
         return [] if known == Usage() else [known]
 
     async def catalog(self) -> Catalog:
-        """The service's models; a list that is a few minutes old is good enough, an older one if none is to be had."""
-        async with self._catalog_lock:
-            if self._catalog is None or self._now() >= self._catalog[1]:
-                try:
-                    self._catalog = (await self._fetch_catalog(), self._now() + _CATALOG_AGE)
-                except errors.ProxyError:
-                    if self._catalog is None:
-                        raise
-                    self._catalog = (self._catalog[0], self._now() + _CATALOG_RETRY)
-            return self._catalog[0]
+        """The service's models. Raises LoginRequired also while a list is at hand: it is the account's."""
+        await self._tokens.credential()
+        return await self._models.get()
 
     async def _model(self, name: str) -> str | None:
         if not catalogs.needs_catalog(name, self._aliases):
@@ -238,7 +229,7 @@ class Exchange:
 
     def _final(self, error: errors.ProxyError) -> errors.ProxyError:
         if isinstance(error, errors.UpstreamTokenRefused):
-            return errors.UpstreamAccessDenied(f"{error.message} {self._tokens.remedy}")
+            return errors.UpstreamAccessDenied(f"{error.message.rstrip('.')}. {self._tokens.remedy}")
         return error
 
     async def _better(self, credential: Credential, error: errors.ProxyError) -> Credential | None:

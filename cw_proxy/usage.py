@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from cw_proxy.events import Reply, Usage
+from cw_proxy.events import Event, Reply, Text, Thought, ToolClose, ToolInput, ToolOpen, Usage
 from cw_proxy.model import DocumentPart, ImagePart, Part, Request, TextPart, Tool, ToolResultPart, ToolUsePart
 
 Source = Literal["exact", "derived", "estimated"]
@@ -102,9 +102,49 @@ def tally_of(*texts: str) -> Tally:
     return tally
 
 
-def reply_tally(reply: Reply) -> Tally:
-    calls = (text for call in reply.tool_calls for text in (call.name, call.arguments))
-    return tally_of(reply.text, *calls, *(thought.text for thought in reply.thoughts))
+class AnswerTally:
+    """An answer's text, thoughts and calls, each weighed by itself: so a stream and the whole weigh the same."""
+
+    __slots__ = ("_bare", "_calls", "text", "thoughts")
+
+    def __init__(self) -> None:
+        self.text = Tally()
+        self.thoughts = Tally()
+        self._calls = Tally()
+        self._bare = False
+
+    def feed(self, event: Event) -> None:
+        match event:
+            case Text():
+                self.text.feed(event.text)
+            case Thought():
+                self.thoughts.feed(event.text)
+            case ToolOpen():
+                self._bare = True
+                self._calls.feed(event.name + " ")
+            case ToolInput():
+                self._bare = False
+                self._calls.feed(event.fragment)
+            case ToolClose():
+                # No input at all is an empty object.
+                self._calls.feed("{} " if self._bare else " ")
+            case _:
+                pass
+
+    @property
+    def tokens(self) -> float:
+        return self.text.tokens + self.thoughts.tokens + self._calls.tokens
+
+
+def reply_tally(reply: Reply) -> AnswerTally:
+    tally = AnswerTally()
+    tally.feed(Text(reply.text))
+    for thought in reply.thoughts:
+        tally.feed(thought)
+    for call in reply.tool_calls:
+        for event in (ToolOpen(call.id, call.name), ToolInput(call.arguments), ToolClose()):
+            tally.feed(event)
+    return tally
 
 
 def prompt_tokens(request: Request) -> float:
@@ -137,8 +177,7 @@ def _json(value: object) -> str:
 # --- the count --------------------------------------------------------------------------------------------
 
 
-def count(request: Request, usage: Usage, said: Tally) -> TokenCount:
-    """`said` is the answer's text, calls and thoughts."""
+def count(request: Request, usage: Usage, said: AnswerTally) -> TokenCount:
     if (prompt := exact_input(usage)) is not None and usage.output_tokens is not None:
         return TokenCount(prompt, usage.output_tokens, usage.cache_read_tokens or 0, "exact")
     scale = usage.scale or 1.0

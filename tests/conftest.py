@@ -7,10 +7,15 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import is_ours, proxy
 
 from cw_proxy.app import App
 from cw_proxy.emulator import Emulator
+
+# No test depends on the speed of the machine: neither one example's nor the drawing of them.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

@@ -239,3 +239,18 @@ async def test_a_hundred_streams_at_once_do_not_mix(app: App) -> None:
     assert [said(answer.body) for answer in answers] == [" ".join(map(str, range(1, at + 1))) for at in range(1, 101)]
     ids = {json.loads(frames(answer.body)[0])["id"] for answer in answers}
     assert len(ids) == 100
+
+
+async def test_draining_waits_until_a_whole_answer_is_with_its_reader(emulator: Emulator) -> None:
+    """The body is larger than what the system takes in one go, and its reader is slow."""
+    emulator.scripts["large"] = [{"repeat": 60, "steps": [{"text": "x" * 100_000, "piece": 100_000}]}]
+    async with proxy(emulator) as app, wire(app.url) as client:
+        await client.send(post("Play the script large"))
+        await until(lambda: emulator.stats.completed == 1, "the answer is read from the service")
+        draining = asyncio.ensure_future(app.drain())
+        await asyncio.sleep(0)
+        assert not draining.done()
+        answer = await client.answer()
+        assert answer.status == 200
+        assert len(answer.json["choices"][0]["message"]["content"]) == 6_000_000
+        assert await draining

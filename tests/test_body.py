@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import json_values
 
-from cw_proxy.body import MAX_DEPTH, parse
+from cw_proxy.body import MAX_BRACKETS, MAX_DEPTH, parse
 from cw_proxy.errors import InvalidJson, InvalidRequest, InvalidValue
 
 
@@ -140,6 +140,11 @@ def test_nesting_has_a_limit() -> None:
             parse(nested(depth), ANYTHING)
     with pytest.raises(InvalidJson, match="nested"):
         parse(b'{"any":' * 200 + b"1" + b"}" * 200, SHAPE)
+
+
+def test_a_body_of_brackets_alone_is_refused_without_counting_them_one_by_one() -> None:
+    with pytest.raises(InvalidJson, match="more than"):
+        parse(b"[" + b"[]," * MAX_BRACKETS + b"[]]", ANYTHING)
 
 
 def test_brackets_side_by_side_or_in_texts_are_not_nesting() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from strategies import answers
 
-from cw_proxy.errors import UpstreamTruncated
+from cw_proxy.errors import UpstreamProtocol, UpstreamTruncated
 from cw_proxy.events import (
     ORDER,
     Begin,
@@ -94,6 +94,15 @@ def collected(*events: Event) -> Reply:
     for event in events:
         collector.feed([event])
     return collector.reply()
+
+
+def test_an_answer_without_end_does_not_fill_the_memory() -> None:
+    collector = Collector()
+    collector.feed([Begin()])
+    piece = Text("x" * 1_000_000)
+    with pytest.raises(UpstreamProtocol, match="characters"):
+        for _ in range(20):
+            collector.feed([piece])
 
 
 def test_a_whole_answer() -> None:

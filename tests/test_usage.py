@@ -11,7 +11,7 @@ from strategies import cut_text, cuts, request, say, texts
 
 from cw_proxy.events import Reply, Thought, ToolCall, Usage
 from cw_proxy.model import DocumentPart, ImagePart, Message, Tool, ToolResultPart, ToolUsePart
-from cw_proxy.usage import Calibration, Tally, TokenCount, count, prompt_tokens, reply_tally, tally_of
+from cw_proxy.usage import AnswerTally, Calibration, Tally, TokenCount, count, prompt_tokens, reply_tally, tally_of
 
 PROSE = "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness. "
 CODE = "def getUserName(user_id: int) -> str:\n    return self._users[user_id].name.strip()\n\n\n"
@@ -95,7 +95,7 @@ def test_exact_before_derived_before_estimated(usage: Usage, counted: TokenCount
 
 
 def test_nothing_is_one() -> None:
-    assert count(request(say("user", "")), Usage(), Tally()) == TokenCount(1, 1, 0, "estimated")
+    assert count(request(say("user", "")), Usage(), AnswerTally()) == TokenCount(1, 1, 0, "estimated")
 
 
 def test_everything_in_a_prompt_counts() -> None:

@@ -31,7 +31,7 @@ from cw_proxy.events import (
 from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.interfaces import Ask, Binding, Encoder, ErrorReply, Http, Stamp
 from cw_proxy.model import Message, Request, TextPart
-from cw_proxy.usage import Tally, count, reply_tally
+from cw_proxy.usage import AnswerTally, count, reply_tally
 from cw_proxy.wire import sse
 
 # Accepted because clients send them; they change nothing.
@@ -168,7 +168,7 @@ class CompletionEncoder:
         self._include_usage = include_usage
         self._head = _json(_envelope(request, stamp))[:-1]
         self._tail = b',"usage":null}' if include_usage else b"}"
-        self._said = Tally()
+        self._said = AnswerTally()
         self._usage = Usage()
         self._notes: list[Note] = []
 
@@ -176,9 +176,10 @@ class CompletionEncoder:
         return b"".join(map(self._frame, events))
 
     def _frame(self, event: Event) -> bytes:
+        # Thoughts and calls have no place here; they were written all the same, and count.
+        self._said.feed(event)
         match event:
             case Text():
-                self._said.feed(event.text)
                 return self._chunk(_choice(event.text, None))
             case Usage():
                 self._usage = self._usage.updated(event)
@@ -186,14 +187,7 @@ class CompletionEncoder:
             case Note():
                 self._notes.append(event)
                 return b""
-            case Thought():
-                self._said.feed(event.text)
-                return b""
-            case ToolInput():
-                # None was offered, and there is no place for one; it was written all the same.
-                self._said.feed(event.fragment)
-                return b""
-            case Begin() | ToolOpen() | ToolClose():
+            case Begin() | Thought() | ToolOpen() | ToolInput() | ToolClose():
                 return b""
             case End():
                 return self._end(event)

@@ -10,6 +10,7 @@ what ended well is decided from what was seen.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 
 import msgspec
 
@@ -101,7 +102,10 @@ class ReplyDecoder:
         except ProxyError as error:
             return [*events, self._fail(error)]
         if self._frames.error is not None:
-            events.append(self._fail(UpstreamTruncated(f"The service's answer is damaged: {self._frames.error}.")))
+            # Before the first frame it is some other kind of answer.
+            unknown = self._begin is not None and not frames
+            kind, words = (UpstreamProtocol, "not an event stream") if unknown else (UpstreamTruncated, "damaged")
+            events.append(self._fail(kind(f"The service's answer is {words}: {self._frames.error}.")))
         return events
 
     def finish(self) -> list[Event]:
@@ -169,7 +173,9 @@ class ReplyDecoder:
     def _event(self, kind: str, payload: bytes, events: list[Event]) -> None:
         if kind in _TAIL:
             self.tail = True
-            self._measure(kind, payload, events)
+            # Numbers that cannot be read are no reason to lose the answer they are about; nor are notes.
+            with suppress(*UNREADABLE):
+                self._measure(kind, payload, events)
         elif kind == "toolUseEvent":
             self._use(read(payload, TOOL_USE), events)
             while self._tool is None and self._waiting:
@@ -184,8 +190,13 @@ class ReplyDecoder:
             self._say(payload, events)
         elif kind == "reasoningContentEvent":
             self._think(read(payload, REASONING), events)
-        else:
-            self._note(kind, payload, events)
+        elif kind == "invalidStateEvent":
+            message = read_object(payload).get("message")
+            raise UpstreamProtocol(f"The service says its state is invalid: {message}")
+        elif kind in _NOTES:
+            with suppress(*UNREADABLE):
+                self._note(kind, payload, events)
+        # Every other type is skipped, as the service's own client does.
 
     def _replay(self, waited: tuple[str, bytes] | list[ToolUse], events: list[Event]) -> None:
         if isinstance(waited, tuple):
@@ -267,16 +278,11 @@ class ReplyDecoder:
                 events.append(_usage(metadata.token_usage))
 
     def _note(self, kind: str, payload: bytes, events: list[Event]) -> None:
-        if kind == "invalidStateEvent":
-            message = read_object(payload).get("message")
-            raise UpstreamProtocol(f"The service says its state is invalid: {message}")
-        # Every other type is skipped, as the service's own client does.
-        if kind in _NOTES:
-            name, member = _NOTES[kind]
-            said = read_object(payload)
-            noted = said.get(member) if member else said
-            if noted is not None:
-                events.append(Note(name, noted))
+        name, member = _NOTES[kind]
+        said = read_object(payload)
+        noted = said.get(member) if member else said
+        if noted is not None:
+            events.append(Note(name, noted))
 
 
 def _adopting(begin: Begin, kind: str, payload: bytes) -> Begin:

@@ -11,6 +11,10 @@ from cw_proxy.protocols.openai_chat import shapes
 from cw_proxy.protocols.openai_chat.content import read_content
 from cw_proxy.protocols.openai_chat.tools import read_calls, read_choice, read_tools
 
+# Far beyond any chat; what a body of the legal size could hold would keep the server busy for seconds.
+MAX_MESSAGES = 10_000
+# Every delta is compared with every beginning of every sequence.
+MAX_STOP = 256
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -25,6 +29,8 @@ def read_request(said: shapes.Body) -> Request:
     _refuse_unsupported(said)
     if not said.messages:
         raise InvalidValue("There must be at least one message.", param="messages")
+    if len(said.messages) > MAX_MESSAGES:
+        raise InvalidValue(f"There are more than {MAX_MESSAGES} messages.", param="messages")
     return Request(
         model=said.model,
         messages=tuple(_message(message, f"messages[{at}]") for at, message in enumerate(said.messages)),
@@ -56,6 +62,8 @@ def _stop(said: str | list[str] | None) -> tuple[str, ...]:
     sequences = (said,) if isinstance(said, str) else tuple(said or ())
     if len(sequences) > 4:
         raise InvalidValue("At most 4 stop sequences are allowed.", param="stop")
+    if any(len(sequence) > MAX_STOP for sequence in sequences):
+        raise InvalidValue(f"A stop sequence has at most {MAX_STOP} characters.", param="stop")
     # An empty one would stop every answer before its first letter.
     return tuple(sequence for sequence in sequences if sequence)
 

@@ -15,7 +15,7 @@ from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.interfaces import Stamp
 from cw_proxy.model import Request
 from cw_proxy.protocols.openai_chat.completion import envelope
-from cw_proxy.usage import Tally, count
+from cw_proxy.usage import AnswerTally, count
 from cw_proxy.wire import sse
 
 _json = msgspec.json.Encoder().encode
@@ -36,9 +36,9 @@ class ChunkEncoder:
         self._tail = b',"usage":null}' if include_usage else b"}"
         self._before = b"data: " + self._head + b',"choices":[{"index":0,"delta":{"content":'
         self._after = b'},"logprobs":null,"finish_reason":null}]' + self._tail + b"\n\n"
-        self._said = Tally()
+        self._said = AnswerTally()
         # The text counts only for those who want to know.
-        self._said_text = self._said.feed if include_usage else None
+        self._said_text = self._said.text.feed if include_usage else None
         self._call = -1
         self._bare_call = False
         self._usage = Usage()
@@ -63,7 +63,7 @@ class ChunkEncoder:
             case Begin():
                 return self._delta({"role": "assistant", "content": "", "refusal": None})
             case Thought():
-                self._said.feed(event.text)
+                self._said.feed(event)
                 return self._delta({"reasoning_content": event.text}) if event.text else b""
             case ToolOpen() | ToolInput() | ToolClose():
                 return self._tool(event)
@@ -81,22 +81,20 @@ class ChunkEncoder:
                 assert_never(event)
 
     def _tool(self, event: ToolOpen | ToolInput | ToolClose) -> bytes:
+        self._said.feed(event)
         match event:
             case ToolOpen():
                 self._call += 1
                 self._bare_call = True
-                self._said.feed(event.name)
                 function = {"name": event.name, "arguments": ""}
                 return self._call_delta({"id": event.id, "type": "function", "function": function})
             case ToolInput():
                 self._bare_call = False
-                self._said.feed(event.fragment)
                 return self._call_delta({"function": {"arguments": event.fragment}})
             case ToolClose():
                 if not self._bare_call:
                     return b""
                 # No input at all means an empty object; clients parse what they are given.
-                self._said.feed("{}")
                 return self._call_delta({"function": {"arguments": "{}"}})
 
     def _call_delta(self, call: dict[str, Any]) -> bytes:

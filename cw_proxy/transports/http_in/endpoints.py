@@ -39,6 +39,10 @@ UNSUPPORTED = {
 }
 
 
+_PIECE = 256 * 1024  # bytes of a whole answer that go out in one write
+_LARGE_BODY = 256 * 1024  # bytes
+
+
 class Bounds(msgspec.Struct, frozen=True):
     """Bytes, seconds and counts; config.py says what each bounds."""
 
@@ -83,14 +87,28 @@ class Endpoints:
         asker = Asker(self._guard.owner(request.headers), request.headers)
         check_json(request.headers)
         with self._counted():
-            ask = _the_ask(protocol, await self._body(request))
+            ask = await _read(protocol, await self._body(request))
             if ask.request.ignored:
                 extra["x-cw-proxy-ignored"] = ", ".join(ask.request.ignored)
             stamp = Stamp(int(time.time()), _hex_id)
             if ask.stream:
                 batches = self._exchange.run(ask.request, asker)
                 return await stream_answer(request, batches, ask.encoder(stamp), extra, self._bounds.timing)
-            return _json(await self._whole(ask, asker, stamp), extra)
+            return await self._sent(request, await self._whole(ask, asker, stamp), extra)
+
+    async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
+        """The answer, written while the request still counts as open: a shutdown waits for it."""
+        response = web.StreamResponse(headers={**extra, "Content-Type": "application/json"})
+        response.content_length = len(body)
+        await response.prepare(request)
+        for start in range(0, len(body), _PIECE):
+            try:
+                async with asyncio.timeout(self._bounds.timing.write):
+                    await response.write(body[start : start + _PIECE])
+            except TimeoutError:
+                raise ConnectionError("the client does not read") from None
+        await response.write_eof()
+        return response
 
     async def _whole(self, ask: Ask, asker: Asker, stamp: Stamp) -> bytes:
         collector = Collector()
@@ -178,6 +196,13 @@ class ProtocolHandler:
 
 def _hex_id() -> str:
     return token_hex(16)
+
+
+async def _read(protocol: ClientProtocol, body: bytes) -> Ask:
+    """A body that takes long to read is read beside the loop, so that streams go on."""
+    if len(body) <= _LARGE_BODY:
+        return _the_ask(protocol, body)
+    return await asyncio.to_thread(_the_ask, protocol, body)
 
 
 def _the_ask(protocol: ClientProtocol, body: bytes) -> Ask:

@@ -449,19 +449,32 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("payload", UNREADABLE)
-@pytest.mark.parametrize(
-    "kind", ["assistantResponseEvent", "toolUseEvent", "reasoningContentEvent", "metadataEvent", "meteringEvent"]
-)
+@pytest.mark.parametrize("kind", ["assistantResponseEvent", "toolUseEvent", "reasoningContentEvent"])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_payload_that_cannot_be_read_is_an_error_and_raises_nothing(kind: str, payload: str, first: bool) -> None:
     events = decode([b"" if first else say("a"), frame(kind, UNREADABLE[payload]), say("after")])
     assert isinstance(failure(events), errors.UpstreamProtocol)
 
 
-@pytest.mark.parametrize(("depth", "ending"), [(99, End), (101, Fail), (950, Fail)])
-def test_a_note_may_not_be_too_deep_to_be_written(depth: int, ending: type[Event]) -> None:
+@pytest.mark.parametrize("payload", UNREADABLE)
+@pytest.mark.parametrize("kind", ["metadataEvent", "meteringEvent", "contextUsageEvent", "citationEvent"])
+def test_numbers_and_notes_that_cannot_be_read_do_not_cost_the_answer(kind: str, payload: str) -> None:
+    events = decode([say("a"), frame(kind, UNREADABLE[payload]), say("b")])
+    assert [event.text for event in events if isinstance(event, Text)] == ["a", "b"]
+    assert events[-1] == End("stop")
+
+
+@pytest.mark.parametrize(("depth", "noted"), [(99, True), (101, False), (950, False)])
+def test_a_note_too_deep_to_be_written_is_left_out(depth: int, noted: bool) -> None:
     note = b'{"x":' + b"[" * depth + b"]" * depth + b"}"
-    assert type(decode([say("a"), frame("citationEvent", note)])[-1]) is ending
+    events = decode([say("a"), frame("citationEvent", note)])
+    assert any(isinstance(event, Note) for event in events) is noted
+    assert events[-1] == End("stop")
+
+
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><p>Hello", b'{"message":"not a stream"}', b"\x1f\x8b" + bytes(20)])
+def test_another_kind_of_answer_is_no_cut_one(body: bytes) -> None:
+    assert isinstance(failure(decode([body])), errors.UpstreamProtocol)
 
 
 # --- hostile bytes ---

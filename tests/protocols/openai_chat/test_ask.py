@@ -92,6 +92,8 @@ REFUSED = [
         "messages[0].content[0].text",
     ),
     ({"stop": list("abcde")}, errors.InvalidValue, "stop"),
+    ({"stop": "x" * 257}, errors.InvalidValue, "stop"),
+    ({"messages": [{"role": "user", "content": "a"}] * 10_001}, errors.InvalidValue, "messages"),
     ({"stop": 1}, errors.InvalidValue, "stop"),
     ({"stop": ["a", 1]}, errors.InvalidValue, "stop[1]"),
     ({"stream": "yes"}, errors.InvalidValue, "stream"),
