@@ -62,7 +62,7 @@ def names(aliases: Mapping[str, str], catalog: Catalog) -> list[str]:
 
 
 def _aliased(name: str, aliases: Mapping[str, str]) -> str:
-    return aliases.get(name) or BUILT_IN_ALIASES.get(name) or name
+    return aliases.get(name) or BUILT_IN_ALIASES.get(name.lower()) or name
 
 
 def _plain(name: str) -> str:
@@ -71,6 +71,7 @@ def _plain(name: str) -> str:
 
 
 def _unknown(name: str, listed: list[str]) -> str:
-    near = get_close_matches(name, [*listed, *DEFAULT_NAMES], n=3, cutoff=0.4)
+    known = list(dict.fromkeys([*listed, *DEFAULT_NAMES]))
+    near = get_close_matches(name.lower(), known, n=3, cutoff=0.4)
     choices = near or [*DEFAULT_NAMES[:1], *listed]
     return f"The model {name!r} does not exist or you have no access to it. Available: {', '.join(choices[:8])}."

@@ -12,6 +12,13 @@ from cw_proxy.protocols.openai_chat import shapes
 
 _TEXTS = ("text", "input_text", "output_text", "error")
 _IMAGES = ("image_url", "input_image")
+# Where a part of each type keeps what it is about.
+_MEMBERS = {
+    **dict.fromkeys(_TEXTS, "text"),
+    **dict.fromkeys(_IMAGES, "image_url"),
+    "refusal": "refusal",
+    "file": "file",
+}
 
 
 def read_content(said: str | list[shapes.Part] | None, path: str, *, files: bool) -> tuple[Part, ...]:
@@ -36,6 +43,10 @@ def _part(part: shapes.Part, path: str, files: bool) -> Part:
 
 
 def _unsupported(part: shapes.Part, path: str) -> ProxyError:
+    # A part of a known type that lacks what it is about: the member is missing, not the type.
+    member = _MEMBERS.get(part.type)
+    if member is not None and getattr(part, member) is None:
+        return InvalidValue(f"This part has no {member!r}.", param=f"{path}.{member}")
     return InvalidValue(f"Content parts of type {part.type[:40]!r} are not supported here.", param=f"{path}.type")
 
 

@@ -26,6 +26,7 @@ IGNORED = (
     "verbosity",
     "prediction",
     "prompt_cache_retention",
+    "web_search_options",
     "max_tokens",
     "max_completion_tokens",
     "reasoning_effort",
@@ -109,17 +110,18 @@ class Body(msgspec.Struct):
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: Any = None
-    user: Any = None
-    metadata: Any = None
-    store: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    verbosity: Any = None
-    prediction: Any = None
-    prompt_cache_retention: Any = None
+    logit_bias: dict[str, float] | None = None
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    verbosity: str | None = None
+    prediction: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    web_search_options: dict[str, Any] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    reasoning_effort: Any = None
-    response_format: Any = None
+    reasoning_effort: str | None = None
+    response_format: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None

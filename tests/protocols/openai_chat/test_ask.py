@@ -84,8 +84,12 @@ REFUSED = [
     (
         {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
         errors.InvalidValue,
-        "messages[0].content[0].type",
+        "messages[0].content[0].text",
     ),
+    ({"metadata": 5}, errors.InvalidValue, "metadata"),
+    ({"response_format": 5}, errors.InvalidValue, "response_format"),
+    ({"logit_bias": "x"}, errors.InvalidValue, "logit_bias"),
+    ({"user": []}, errors.InvalidValue, "user"),
     (
         {"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]},
         errors.InvalidValue,

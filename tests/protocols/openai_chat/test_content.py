@@ -27,7 +27,7 @@ def test_texts(part: dict[str, Any]) -> None:
     assert message.parts == (TextPart("a"),)
 
 
-@pytest.mark.parametrize("part", [{"type": "input_audio"}, {"type": "video", "text": "a"}, {"type": "text"}])
+@pytest.mark.parametrize("part", [{"type": "input_audio"}, {"type": "video", "text": "a"}])
 def test_other_parts_are_refused(part: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidValue) as raised:
         ask(messages=[{"role": "user", "content": [{"type": "text", "text": "a"}, part]}])
@@ -72,7 +72,9 @@ REFUSED = [
     ({"type": "image_url", "image_url": "http://127.0.0.1/"}, "image_url"),
     ({"type": "image_url", "image_url": {"url": "data:image/png;base64,????"}}, "image_url.url"),
     ({"type": "image_url", "image_url": {"url": url(b"%PDF-1")}}, "image_url.url"),
-    ({"type": "image_url"}, "type"),
+    ({"type": "image_url"}, "image_url"),
+    ({"type": "text"}, "text"),
+    ({"type": "file"}, "file"),
     ({"type": "image_url", "image_url": {}}, "image_url"),
     ({"type": "file", "file": {}}, "file.file_data"),
     ({"type": "file", "file": {"file_id": "file-1"}}, "file.file_id"),
