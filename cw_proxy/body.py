@@ -66,12 +66,11 @@ def _located(message: str) -> tuple[str, str | None]:
 
 def _check_depth(body: bytes) -> None:
     # Most bodies have fewer brackets than the limit, and need no look.
-    count = body.count(b"[") + body.count(b"{")
-    if count <= MAX_DEPTH:
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
-    if count > MAX_BRACKETS:
-        raise InvalidJson(f"The body has more than {MAX_BRACKETS} arrays and objects.")
     brackets = _STRINGS.sub(b"", body).translate(_ONE_KIND, _NO_BRACKETS)
+    if brackets.count(b"[") > MAX_BRACKETS:
+        raise InvalidJson(f"The body has more than {MAX_BRACKETS} arrays and objects.")
     # Each pass closes the innermost ones: no Python for each of a million brackets.
     for _ in range(MAX_DEPTH):
         shallower = brackets.replace(b"[]", b"")

@@ -175,7 +175,8 @@ def _typed(name: str, text: str) -> Any:
         except ValueError:
             return text
     if isinstance(default, list):
-        return [item.strip() for item in text.split(",") if item.strip()]
+        # Commas alone are a list that somebody meant to fill: an empty item, which is refused where it matters.
+        return [item.strip() for item in text.split(",") if item.strip()] or [""]
     if isinstance(default, dict):
         pairs = [pair.strip().partition("=") for pair in text.split(",") if pair.strip()]
         return {name.strip(): value.strip() for name, _, value in pairs} if all(pair[1] for pair in pairs) else text

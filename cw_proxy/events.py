@@ -204,8 +204,10 @@ class Collector:
             case ToolClose():
                 self._close()
             case Thought():
+                self._count(len(event.text) + len(event.signature or "") + len(event.redacted or ""))
                 self._thoughts.append(event)
             case Note():
+                self._count(len(msgspec.json.encode(event.data)))
                 self._notes.append(event)
             case Usage():
                 self._usage = self._usage.updated(event)
@@ -217,10 +219,13 @@ class Collector:
                 assert_never(event)
 
     def _keep(self, text: str, kept: list[str]) -> None:
-        self._characters += len(text)
+        self._count(len(text))
+        kept.append(text)
+
+    def _count(self, characters: int) -> None:
+        self._characters += characters
         if self._characters > MAX_CHARACTERS:
             raise UpstreamProtocol(f"The service's answer has more than {MAX_CHARACTERS} characters.")
-        kept.append(text)
 
     def _close(self) -> None:
         if self._open is not None:

@@ -42,6 +42,7 @@ RETRIES = 2
 _FIRST_DELAY = 0.2  # seconds; doubled each time, then jittered over its whole width
 _MAX_CATALOG_PAGES = 50
 _MAX_ERROR_BODY = 64 * 1024
+_MAX_MODELS = 4 * 1024 * 1024  # bytes of a page of models
 
 
 class Asker(msgspec.Struct, frozen=True):
@@ -171,7 +172,7 @@ class Exchange:
 
     async def _fetch_page(self, page: str | None) -> bytes:
         async with self._opened(lambda credential: self._backend.list_models(credential, page)) as (reply, _):
-            return b"".join([chunk async for chunk in reply.chunks])
+            return await _small(reply, _MAX_MODELS)
 
     # --- one call, and its repeats ---
 
@@ -309,10 +310,11 @@ class _Answer:
         return events
 
 
-async def _small(reply: HttpReply) -> bytes:
+async def _small(reply: HttpReply, most: int = _MAX_ERROR_BODY) -> bytes:
+    """The beginning of a body: what is too long to be read is too long to be right."""
     body = bytearray()
     async for chunk in reply.chunks:
         body += chunk
-        if len(body) > _MAX_ERROR_BODY:
+        if len(body) > most:
             break
     return bytes(body)

@@ -1,14 +1,29 @@
 """Stop sequences, for services that know none: the text ends before the first one, wherever deltas are cut.
 
-In: events. Out: events; after the hit an End, and `hit` says that the upstream may be dropped. Refuses to know
-protocols. Only what may be the beginning of a sequence is held back, and only until that is settled.
+In: events, and a request's `stop`. Out: events; after the hit an End, and `hit` says that the upstream may be dropped.
+Refuses to know protocols. Only what may be the beginning of a sequence is held back, and only until that is settled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cw_proxy.errors import InvalidValue
 from cw_proxy.events import End, Event, Note, Text, Usage
+
+# Every delta is compared with every beginning of every sequence.
+MAX_STOP = 256
+
+
+def read_sequences(said: str | list[str] | None) -> tuple[str, ...]:
+    """A request's `stop`. Raises InvalidValue."""
+    sequences = (said,) if isinstance(said, str) else tuple(said or ())
+    if len(sequences) > 4:
+        raise InvalidValue("At most 4 stop sequences are allowed.", param="stop")
+    if any(len(sequence) > MAX_STOP for sequence in sequences):
+        raise InvalidValue(f"A stop sequence has at most {MAX_STOP} characters.", param="stop")
+    # An empty one would stop every answer before its first letter.
+    return tuple(sequence for sequence in sequences if sequence)
 
 
 class StopFilter:

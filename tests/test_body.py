@@ -147,6 +147,11 @@ def test_a_body_of_brackets_alone_is_refused_without_counting_them_one_by_one() 
         parse(b"[" + b"[]," * MAX_BRACKETS + b"[]]", ANYTHING)
 
 
+def test_brackets_in_a_text_are_text() -> None:
+    text = "[" * (MAX_BRACKETS + 1)
+    assert parse(json.dumps([[text]]).encode(), ANYTHING) == [[text]]
+
+
 def test_brackets_side_by_side_or_in_texts_are_not_nesting() -> None:
     assert len(parse(b"[" + b"[]," * 1000 + b"[]]", ANYTHING)) == 1001
     for text in ("[" * 1000, '"[' * 1000, '\\"[{' * 1000, "\\" * 1001 + "[" * 1000):

@@ -137,6 +137,7 @@ WRONG = [
     ("api_keys = ['']", {}, {}, "api_keys", "in "),
     ("api_keys = ['  ']", {}, {}, "api_keys", "in "),
     ('access_token = "can\\r\\nary"', {}, {}, "access_token", "in "),
+    ("", {"CW_PROXY_API_KEYS": ","}, {}, "api_keys", "in the environment"),
     ("access_token = 'canaryé'", {}, {}, "access_token", "in "),
     ("region = 'canary.example/'", {}, {}, "region", "in "),
     ("profile_arn = 'canary'", {}, {}, "profile_arn", "in "),

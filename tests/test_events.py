@@ -105,6 +105,14 @@ def test_an_answer_without_end_does_not_fill_the_memory() -> None:
             collector.feed([piece])
 
 
+@pytest.mark.parametrize("event", [Thought("x" * 1_000_000), Note("citation", {"a": "x" * 1_000_000})])
+def test_nor_do_thoughts_and_notes(event: Event) -> None:
+    collector = Collector()
+    with pytest.raises(UpstreamProtocol, match="characters"):
+        for _ in range(20):
+            collector.feed([event])
+
+
 def test_a_whole_answer() -> None:
     note, thought = Note("citation", {}), Thought("hm")
     assert collected(

@@ -31,6 +31,7 @@ from cw_proxy.events import (
 from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.interfaces import Ask, Binding, Encoder, ErrorReply, Http, Stamp
 from cw_proxy.model import Message, Request, TextPart
+from cw_proxy.stop import read_sequences
 from cw_proxy.usage import AnswerTally, count, reply_tally
 from cw_proxy.wire import sse
 
@@ -68,8 +69,8 @@ class _Body(msgspec.Struct):
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: Any = None
-    user: Any = None
+    logit_bias: dict[str, float] | None = None
+    user: str | None = None
 
 
 _body = msgspec.json.Decoder(_Body)
@@ -119,7 +120,7 @@ def _ask(said: _Body) -> CompletionAsk:
     request = Request(
         model=said.model,
         messages=(Message("user", (TextPart(_prompt(said.prompt)),)),),
-        stop=_stop(said.stop),
+        stop=read_sequences(said.stop),
         ignored=tuple(name for name in IGNORED if getattr(said, name) is not None),
     )
     include_usage = bool(said.stream_options and said.stream_options.include_usage)
@@ -147,14 +148,6 @@ def _prompt(said: str | list[Any]) -> str:
     if not said:
         raise InvalidValue("The prompt is empty.", param="prompt")
     return said
-
-
-def _stop(said: str | list[str] | None) -> tuple[str, ...]:
-    sequences = (said,) if isinstance(said, str) else tuple(said or ())
-    if len(sequences) > 4:
-        raise InvalidValue("At most 4 stop sequences are allowed.", param="stop")
-    # An empty one would stop every answer before its first letter.
-    return tuple(sequence for sequence in sequences if sequence)
 
 
 # --- the answer -------------------------------------------------------------------------------------------

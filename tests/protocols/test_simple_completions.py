@@ -40,11 +40,14 @@ def test_stop_sequences(stop: Any, wanted: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", simple_completions.IGNORED)
 def test_what_changes_nothing_is_named(name: str) -> None:
-    assert asked(**{name: {"a": 1} if name == "logit_bias" else 1}).request.ignored == (name,)
+    value = {"logit_bias": {"a": 1}, "user": "ann"}.get(name, 1)
+    assert asked(**{name: value}).request.ignored == (name,)
     assert asked(**{name: None}).request.ignored == ()
 
 
 REFUSED: list[tuple[dict[str, Any], type[ProxyError], str]] = [
+    ({"stop": "x" * 257}, InvalidValue, "stop"),
+    ({"user": {"a": 1}}, InvalidValue, "user"),
     ({"suffix": "the end"}, UnsupportedParameter, "suffix"),
     ({"echo": True}, UnsupportedParameter, "echo"),
     ({"logprobs": 0}, UnsupportedParameter, "logprobs"),

@@ -7,7 +7,7 @@ Members that are null count as absent; unknown members are skipped.
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -36,11 +36,15 @@ class MessageMetadata(msgspec.Struct, rename="camel"):
     conversation_id: str | None = None
 
 
+# Absurd numbers are as good as none: clients in strict languages cannot even read them.
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+
+
 class TokenUsage(msgspec.Struct, rename="camel"):
-    uncached_input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_write_input_tokens: int | None = None
+    uncached_input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cache_read_input_tokens: Tokens | None = None
+    cache_write_input_tokens: Tokens | None = None
     context_usage_percentage: float | None = None
 
 

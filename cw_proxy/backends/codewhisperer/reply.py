@@ -56,6 +56,7 @@ _FINISH: dict[str, FinishReason] = {
     "TOOL_USE": "tool_calls",
     "CONTENT_FILTERED": "content_filter",
 }
+_MOST_HELD = 16 * 1024 * 1024
 # Frames that come near the end of an answer that ended well.
 _TAIL = ("metadataEvent", "contextUsageEvent", "meteringEvent")
 # Event type → (kind of Note, member that holds what is noted; None for the whole payload).
@@ -87,6 +88,7 @@ class ReplyDecoder:
         self._waiting: deque[tuple[str, bytes] | list[ToolUse]] = deque()
         self._unstopped: dict[str, list[ToolUse]] = {}  # the calls among them that may go on, by id
         self._called = False
+        self._held = 0
         self._answered = False
         self._stop_reason: str | None = None
         self._failed = False
@@ -181,6 +183,7 @@ class ReplyDecoder:
             while self._tool is None and self._waiting:
                 self._replay(self._waiting.popleft(), events)
         elif self._tool is not None:
+            self._hold(len(payload))
             self._waiting.append((kind, payload))
         else:
             self._beside_tools(kind, payload, events)
@@ -237,6 +240,7 @@ class ReplyDecoder:
         if use.stop:
             fragment += self._fragment.rest()
         if fragment:
+            self._hold(len(fragment))
             self._input.append(fragment)
             events.append(ToolInput(fragment))
         if use.stop:
@@ -247,9 +251,16 @@ class ReplyDecoder:
         if call is None:
             call = self._unstopped[use.tool_use_id] = []
             self._waiting.append(call)
+        self._hold(len(use.input) if isinstance(use.input, str) else 1)
         call.append(use)
         if use.stop:
             del self._unstopped[use.tool_use_id]
+
+    def _hold(self, size: int) -> None:
+        """What waits for its turn, or for the end of its call, is bounded."""
+        self._held += size
+        if self._held > _MOST_HELD:
+            raise UpstreamProtocol(f"The service sent more than {_MOST_HELD} characters of tool calls.")
 
     def _close(self, events: list[Event]) -> None:
         if self._input and not is_object("".join(self._input)):

@@ -26,7 +26,14 @@ _OF_ONE = (
 _VALUES = ("default", "const", "example")
 _ALTERNATIVES = ("oneOf", "anyOf", "allOf")
 _INTO_BRANCH = re.compile(r"#/(oneOf|anyOf|allOf)/(\d{1,6})(?=/|$)")
-_MOST_NODES = 500  # merged into one root
+_MOST_MERGED = 10_000  # nodes and properties merged into one root, each time they are
+# What flattening reads of a node; a reference may lead to anything at all, also to what is no schema.
+_READ: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("properties", "$defs"), dict),
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "required"), list),
+    **dict.fromkeys(("$ref", "description"), str),
+    "type": (str, list),
+}
 
 
 def repaired(schema: Schema, names: Mapping[str, str]) -> Schema:
@@ -158,27 +165,39 @@ def _with_movable_branches(root: Schema) -> Schema:
 
 
 class _Flattening:
-    """Merges what stands at the top of a root. A few nested references can mean billions of branches: beyond
-    `_MOST_NODES` the rest is taken for anything at all."""
+    """Merges what stands at the top of a root. A few nested references can mean billions of branches, and a wide one
+    much copying: beyond `_MOST_MERGED` the rest is taken for anything at all."""
 
     def __init__(self, root: Schema) -> None:
         self._root = root
-        self._left = _MOST_NODES
+        self._left = _MOST_MERGED
 
     def flat(self, node: Any, seen: frozenset[str] = frozenset()) -> Schema:
         """The node without a reference or alternatives at its top."""
         self._left -= 1
         if not isinstance(node, dict) or self._left < 0:
             return {}
+        node = _usable(node)
         plain = {key: value for key, value in node.items() if key not in (*_ALTERNATIVES, "$ref")}
         if (reference := node.get("$ref")) is not None and reference not in seen:
-            plain = _both(plain, self.flat(_referred(reference, self._root), seen | {reference}))
+            plain = self._both(plain, self.flat(_referred(reference, self._root), seen | {reference}))
         for branch in node.get("allOf", []):
-            plain = _both(plain, self.flat(branch, seen))
+            plain = self._both(plain, self.flat(branch, seen))
         for word in ("anyOf", "oneOf"):
             if word in node:
-                plain = _both(plain, _either([self.flat(branch, seen) for branch in node[word]]))
+                plain = self._both(plain, _either([self.flat(branch, seen) for branch in node[word]]))
         return plain
+
+    def _both(self, one: Schema, other: Schema) -> Schema:
+        self._left -= len(one.get("properties", {})) + len(other.get("properties", {}))
+        return _both(one, other) if self._left >= 0 else one
+
+
+def _usable(node: Schema) -> Schema:
+    usable: Schema = {key: value for key, value in node.items() if isinstance(value, _READ.get(key, object))}
+    if "required" in usable:
+        usable["required"] = [name for name in usable["required"] if isinstance(name, str)]
+    return usable
 
 
 def _referred(reference: str, root: Schema) -> Any:

@@ -100,12 +100,13 @@ def _text(parts: Sequence[Part]) -> str:
 def _distinct_documents(parts: Sequence[Part]) -> tuple[DocumentPart, ...]:
     """The service wants different names in a turn."""
     documents: dict[str, DocumentPart] = {}
+    numbers: dict[str, int] = {}
     for part in parts:
         if isinstance(part, DocumentPart):
             stem = name = document_name(part.name)
-            number = 2
             while name in documents:
-                name, number = f"{stem} ({number})", number + 1
+                numbers[stem] = numbers.get(stem, 1) + 1
+                name = f"{stem} ({numbers[stem]})"
             documents[name] = DocumentPart(name, part.format, part.data)
     return tuple(documents.values())
 

@@ -10,11 +10,10 @@ from cw_proxy.model import Message, Part, Request, Role, TextPart, ToolResultPar
 from cw_proxy.protocols.openai_chat import shapes
 from cw_proxy.protocols.openai_chat.content import read_content
 from cw_proxy.protocols.openai_chat.tools import read_calls, read_choice, read_tools
+from cw_proxy.stop import read_sequences
 
 # Far beyond any chat; what a body of the legal size could hold would keep the server busy for seconds.
 MAX_MESSAGES = 10_000
-# Every delta is compared with every beginning of every sequence.
-MAX_STOP = 256
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -36,7 +35,7 @@ def read_request(said: shapes.Body) -> Request:
         messages=tuple(_message(message, f"messages[{at}]") for at, message in enumerate(said.messages)),
         tools=read_tools(said.tools or []),
         tool_choice=read_choice(said.tool_choice),
-        stop=_stop(said.stop),
+        stop=read_sequences(said.stop),
         thread=said.prompt_cache_key,
         ignored=tuple(name for name in shapes.IGNORED if getattr(said, name) is not None),
     )
@@ -56,16 +55,6 @@ def _refuse_unsupported(said: shapes.Body) -> None:
     for param, present in {"functions": said.functions, "function_call": said.function_call}.items():
         if present:
             raise UnsupportedParameter(f"{param!r} is not supported here: use 'tools' and 'tool_choice'.", param=param)
-
-
-def _stop(said: str | list[str] | None) -> tuple[str, ...]:
-    sequences = (said,) if isinstance(said, str) else tuple(said or ())
-    if len(sequences) > 4:
-        raise InvalidValue("At most 4 stop sequences are allowed.", param="stop")
-    if any(len(sequence) > MAX_STOP for sequence in sequences):
-        raise InvalidValue(f"A stop sequence has at most {MAX_STOP} characters.", param="stop")
-    # An empty one would stop every answer before its first letter.
-    return tuple(sequence for sequence in sequences if sequence)
 
 
 def _message(said: shapes.Message, path: str) -> Message:

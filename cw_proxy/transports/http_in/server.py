@@ -91,7 +91,9 @@ class HttpServer:
         extra = {"x-request-id": request_id, "Server": SERVER, **cors_headers(self._guard, request.headers)}
         response = await self._response(request, request_id, extra)
         # The path is shown quoted: it is the client's text.
-        level = logging.WARNING if response.status >= 500 else logging.DEBUG
+        # 501 and 503 are said on purpose.
+        failed = response.status in (500, 502, 504)
+        level = logging.WARNING if failed else logging.DEBUG
         log.log(level, "%s %s %r -> %d", request_id, request.method, request.path, response.status)
         return response
 

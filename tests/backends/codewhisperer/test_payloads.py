@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cw_proxy.backends.codewhisperer.payloads import (
     CONTENT,
+    METADATA,
     TOOL_USE,
     UNREADABLE,
     Content,
@@ -83,3 +84,9 @@ def test_is_object(text: str, answer: bool) -> None:
 def test_text_of() -> None:
     assert text_of(None) == ""
     assert text_of({"a": "é", "b": [1]}) == '{"a":"é","b":[1]}'
+
+
+@pytest.mark.parametrize("number", [-1, 2**40 + 1, 2**63 - 1])
+def test_absurd_numbers_of_tokens_cannot_be_read(number: int) -> None:
+    with pytest.raises(UNREADABLE):
+        read(b'{"tokenUsage":{"outputTokens":%d}}' % number, METADATA)

@@ -160,3 +160,35 @@ def test_many_branches_with_references_into_them() -> None:
     branches = [{"properties": {f"p{at}": {"$ref": f"#/anyOf/{at}/properties/p{at}"}}} for at in range(3000)]
     seen = repaired({"anyOf": branches}, {})
     assert len(seen["$defs"]) == 3000
+
+
+NO_SCHEMAS = [
+    {"$ref": "#/x-y", "x-y": {"properties": 5, "required": "abc", "$defs": 3, "allOf": 7}},
+    {"$ref": "#/default", "default": {"properties": None, "required": [1, ["a"], "b"], "allOf": None, "type": [None]}},
+    {"$ref": "#/default", "default": {"$ref": ["x"], "description": 5}},
+    {"$ref": "#/const", "const": [1]},
+]
+
+
+@pytest.mark.parametrize("schema", NO_SCHEMAS)
+def test_a_reference_to_what_is_no_schema_is_a_reference_to_anything(schema: dict[str, Any]) -> None:
+    root = repaired(schema, {})
+    assert (root["type"], root["properties"]) == ("object", {})
+
+
+def wide(prefix: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {f"{prefix}{at}": {} for at in range(4000)}}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$defs": {"a": {"anyOf": [wide("a")]}}, "allOf": [{"$ref": "#/$defs/a"}] * 20_000},
+        {"allOf": [wide(f"{at}-") for at in range(40)]},
+        {"anyOf": [wide(f"{at}-") for at in range(40)]},
+    ],
+)
+def test_merging_much_is_bounded_work(schema: dict[str, Any]) -> None:
+    """Quadratic work would take minutes."""
+    assert repaired(schema, {})["type"] == "object"

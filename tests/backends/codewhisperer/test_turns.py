@@ -14,6 +14,7 @@ from cw_proxy.backends.codewhisperer.turns import (
     NO_OUTPUT,
     NO_TEXT,
     Turn,
+    _distinct_documents,
     turns,
 )
 from cw_proxy.errors import InvalidRequest, InvalidValue
@@ -232,3 +233,11 @@ def test_thousands_of_calls_take_no_quadratic_time() -> None:
     assert len({part.id for part in assistant.uses}) == 20_000
     answers = {part.tool_use_id: part.text for part in user.results}
     assert all(answers[part.id] == part.input["path"] for part in assistant.uses)
+
+
+@pytest.mark.timeout(30)
+def test_many_documents_of_one_name_are_told_apart_in_linear_time() -> None:
+    """Quadratic work would take hours."""
+    parts = tuple(DocumentPart("a.txt", "txt", b"x") for _ in range(30_000))
+    names = [document.name for document in _distinct_documents(parts)]
+    assert len(set(names)) == 30_000
