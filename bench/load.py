@@ -11,6 +11,7 @@ import gc
 import json
 import sys
 import time
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -145,7 +146,7 @@ async def perform(job: Job) -> Result:
         async with asyncio.timeout(job.limit):
             for _ in range(job.streams):
                 done: asyncio.Future[None] = loop.create_future()
-                _, client = await loop.create_connection(lambda done=done: Client(job, done), "127.0.0.1", job.port)  # type: ignore[misc]
+                _, client = await loop.create_connection(partial(Client, job, done), "127.0.0.1", job.port)
                 clients.append(client)
                 waiting.append(done)
             await asyncio.gather(*waiting)

@@ -62,4 +62,4 @@ def meant(events: list[Event]) -> Folded:
             case ToolClose():
                 calls[-1] = Call(calls[-1].id, calls[-1].name, calls[-1].arguments or "{}")
     text = "".join(event.text for event in events if isinstance(event, Text))
-    return Folded(text, calls, events[-1].finish_reason)  # type: ignore[union-attr]
+    return Folded(text, calls, events[-1].finish_reason)

@@ -241,4 +241,4 @@ def request(*chat: Message, model: str = "auto", **settings: Any) -> Request:
 
 
 def say(role: str, *parts: str) -> Message:
-    return Message(role, tuple(map(TextPart, parts)))  # type: ignore[arg-type]
+    return Message(role, tuple(map(TextPart, parts)))

@@ -41,7 +41,7 @@ def members(shape: type[Any]) -> list[str]:
 
 @pytest.mark.parametrize(("shape", "plug"), PLUGS)
 def test_a_plug_has_its_shape(shape: type[Any], plug: type[Any]) -> None:
-    assert issubclass(shape, Protocol)  # type: ignore[arg-type]
+    assert issubclass(shape, Protocol)
     for name in members(shape):
         declared, made = getattr(shape, name), inspect.getattr_static(plug, name)
         if inspect.isfunction(declared):

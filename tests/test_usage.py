@@ -151,7 +151,7 @@ def test_what_is_in_the_cache_counts_too() -> None:
 @pytest.mark.parametrize(("asked", "usage"), [(ASKED, exact(1)), (LONG, Usage()), (LONG, Usage(output_tokens=1))])
 def test_small_prompts_and_missing_numbers_teach_nothing(asked: object, usage: Usage) -> None:
     calibration = Calibration()
-    calibration.learn("m", asked, usage)  # type: ignore[arg-type]
+    calibration.learn("m", asked, usage)
     assert calibration.scale("m") is None
 
 

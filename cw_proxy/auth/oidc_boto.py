@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from cw_proxy import __version__
 from cw_proxy.auth import flow
 from cw_proxy.auth.quiet import cap_third_party_loggers
+from cw_proxy.config import check_url, is_loopback
 from cw_proxy.errors import ConfigError, ProxyError, UpstreamProtocol, UpstreamTimeout, UpstreamTls, UpstreamUnavailable
 from cw_proxy.secret import Secret
 
@@ -151,23 +151,8 @@ class BotoOidc:
 
 def check_endpoint(url: str) -> bool:
     """Whether it is loopback. Raises ConfigError for plain http anywhere else, and for what is no URL."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.password:
-        raise ConfigError("The OIDC endpoint is not an http(s) URL.")
-    loopback = _is_loopback(host)
-    if parts.scheme == "http" and not loopback:
-        raise ConfigError(f"The OIDC endpoint on {host} must be https: tokens travel through it.")
-    return loopback
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    check_url("oidc_url", url)
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def _grant_fields(grant: flow.DeviceGrant | flow.RefreshGrant) -> dict[str, Any]:

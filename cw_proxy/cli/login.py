@@ -160,7 +160,7 @@ def _has_display() -> bool:
     """Without one, webbrowser starts a text browser in the middle of our lines."""
     import sys
 
-    if sys.platform in ("darwin", "win32"):
+    if sys.platform == "darwin":
         return "SSH_CONNECTION" not in os.environ
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
 

@@ -99,7 +99,7 @@ def make_login() -> Callable[..., Login]:
             "client_secret": Secret("client-secret"),
             "registration_expires_at": int(START) + 90 * 86400,
         }
-        return Login(**{**fields, **changes})  # type: ignore[arg-type]
+        return Login(**{**fields, **changes})
 
     return make
 

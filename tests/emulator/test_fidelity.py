@@ -64,7 +64,7 @@ def scripted(name: str) -> list[dict[str, Any]]:
             return events
         tail &= step.get("tail", True)
         events += events_of_step(step)
-    return events + (["tail"] if tail else [])  # type: ignore[list-item]
+    return events + (["tail"] if tail else [])
 
 
 def events_of_step(step: dict[str, Any]) -> list[dict[str, Any]]:

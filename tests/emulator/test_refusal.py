@@ -18,7 +18,7 @@ def test_the_detail_is_not_for_the_client() -> None:
     response = improper("a secret path", "TOOL_DUPLICATE").response("application/json")
     assert response.status == 400
     assert response.headers["x-amzn-errortype"] == "ValidationException"
-    assert json.loads(response.body) == {  # type: ignore[arg-type]
+    assert json.loads(response.body) == {
         "__type": "com.amazon.aws.codewhisperer#ValidationException",
         "message": "Improperly formed request.",
         "reason": "TOOL_DUPLICATE",

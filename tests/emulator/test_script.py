@@ -69,7 +69,7 @@ def test_damage_to_the_next_frame() -> None:
     assert "checksum" in str(fault)
     plan = compile_script([{"text": "a"}, {"cut": 20}, {"text": "bcdefghijk"}, {"text": "never"}])
     assert isinstance(decoded(plan)[1], TruncatedStream)
-    assert (len(plan.actions[-1].data), plan.complete) == (20, False)  # type: ignore[union-attr]
+    assert (len(plan.actions[-1].data), plan.complete) == (20, False)
     assert compile_script([{"cut": 1, "abort": True}, {"text": "x"}]).actions[1:] == [Lose()]
 
 

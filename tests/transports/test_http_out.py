@@ -67,7 +67,7 @@ def answering(*pieces: bytes, then_wait: bool = False) -> Handler:
 
 @asynccontextmanager
 async def sender(**settings: object) -> AsyncIterator[HttpSender]:
-    made = HttpSender(SenderSettings(**settings))  # type: ignore[arg-type]
+    made = HttpSender(SenderSettings(**settings))
     try:
         yield made
     finally:

@@ -27,4 +27,4 @@ async def test_a_reply_shows_its_head() -> None:
 
 def test_they_do_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        HttpCall("GET", "u", {}).url = "v"  # type: ignore[misc]
+        HttpCall("GET", "u", {}).url = "v"

@@ -59,7 +59,7 @@ def failure(events: list[Event]) -> errors.ProxyError:
     """The error at the end: the events are a legal walk, nothing in them looks like a clean end."""
     OrderCheck().feed(events)
     assert [type(event) for event in events if isinstance(event, (End, Fail))] == [Fail]
-    return events[-1].error  # type: ignore[union-attr]
+    return events[-1].error
 
 
 def say(content: str) -> bytes:

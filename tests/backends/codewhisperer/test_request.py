@@ -87,10 +87,10 @@ def test_every_payload_keeps_the_rules_and_all_that_was_said(asked: Request) -> 
         at = 0
         for message in asked.messages:
             for part in message.parts:
-                if message.role in roles and part.text.strip():  # type: ignore[union-attr]
-                    found = whole.find(part.text, at)  # type: ignore[union-attr]
+                if message.role in roles and part.text.strip():
+                    found = whole.find(part.text, at)
                     assert found >= 0, "lost, or out of order"
-                    at = found + len(part.text)  # type: ignore[union-attr]
+                    at = found + len(part.text)
 
 
 def test_the_whole_body() -> None:

@@ -24,7 +24,7 @@ def calling(*calls: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_offered() -> None:
-    strict = {**WEATHER["function"], "name": "b", "strict": True}  # type: ignore[dict-item]
+    strict = {**WEATHER["function"], "name": "b", "strict": True}
     bare = {"type": "function", "function": {"name": "c"}}
     empty = {"function": {"name": "d", "description": None, "parameters": None}}
     tools = ask(tools=[WEATHER, {"type": "function", "function": strict}, bare, empty]).request.tools
