@@ -50,7 +50,7 @@ def _broken(body: bytes) -> list[Broken]:
     except (ValueError, RecursionError) as fault:
         raise click.UsageError(f"The file is not JSON: {fault}") from None
     if isinstance(said, dict) and "conversationState" in said:
-        return broken(said)
+        return broken(said, settings.load().max_payload_bytes)
     if isinstance(said, dict) and "messages" in said:
         return _broken_by_chat(body)
     raise click.UsageError("The file has neither 'messages' nor 'conversationState'.")
@@ -77,7 +77,7 @@ def _broken_by_chat(body: bytes) -> list[Broken]:
         )
     except ProxyError as error:
         return [_of_error(error)]
-    return broken(msgspec.json.decode(sent))
+    return broken(msgspec.json.decode(sent), config.max_payload_bytes)
 
 
 def _of_error(error: ProxyError) -> Broken:

@@ -75,3 +75,13 @@ def test_what_is_neither_is_a_usage_error(body: str, tmp_path: Path) -> None:
 
 def test_standard_input() -> None:
     assert CliRunner().invoke(cli, ["lint", "-"], input=json.dumps(chat(user("a")))).exit_code == 0
+
+
+@pytest.mark.parametrize("body", [chat(user("x" * 700_000)), payload(content="x" * 700_000)])
+def test_the_largest_body_is_the_one_of_the_settings(
+    body: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CW_PROXY_MAX_PAYLOAD_BYTES", "800000")
+    assert linted(body, tmp_path).exit_code == 0
+    monkeypatch.setenv("CW_PROXY_MAX_PAYLOAD_BYTES", "1000")
+    assert linted(body, tmp_path).output.startswith("rule 10: the whole body: ")

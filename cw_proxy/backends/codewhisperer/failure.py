@@ -18,6 +18,7 @@ _QUOTA_REASONS = {"MONTHLY_REQUEST_COUNT", "DAILY_REQUEST_COUNT", "OVERAGE_REQUE
 _ACCOUNT_REASONS = {"FEATURE_NOT_SUPPORTED", "TEMPORARILY_SUSPENDED"}
 # Seconds for which an account's denial or spent quota is taken to last, when the service names no time.
 _HOLD = 60.0
+_IMPROPER = "Improperly formed request"
 _HIGH_LOAD = "unexpectedly high load"
 _DEFAULT_RETRY_AFTER = 2.0  # seconds; the service names none
 
@@ -87,6 +88,8 @@ def _invalid(message: str, reason: str | None) -> errors.ProxyError:
         return errors.ModelNotFound(f"{message} (The service does not know this model; see GET /v1/models.)")
     if "profileArn is required" in message:
         return errors.UpstreamProfileRequired(message)
+    if reason is None and _IMPROPER in message:
+        return errors.UpstreamRejected(f"{message} (`cw-proxy lint` can tell what is wrong with a request.)")
     return errors.UpstreamRejected(message, code=reason.lower() if reason else None)
 
 

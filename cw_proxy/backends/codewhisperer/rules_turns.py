@@ -88,11 +88,11 @@ def not_blank(payload: Json) -> Iterator[Breach]:
                 yield f"{path}.content", "blank"
 
 
-def size(payload: Json) -> Iterator[Breach]:
+def size(payload: Json, most: int = MOST_BYTES) -> Iterator[Breach]:
     # Python's writer takes half a surrogate pair, which a payload from a file may hold.
     length = len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-    if length > MOST_BYTES:
-        yield "", f"{length} bytes, more than {MOST_BYTES}"
+    if length > most:
+        yield "", f"{length} bytes, more than {most}"
 
 
 def media(payload: Json) -> Iterator[Breach]:

@@ -211,3 +211,14 @@ def test_whatever_is_said_is_an_error_that_can_be_written(status: int, headers: 
 
 def test_the_message_keeps_the_services_words() -> None:
     assert classify("AccessDeniedException", "Because.", "FEATURE_NOT_SUPPORTED").message == "Because."
+
+
+IMPROPER = "Improperly formed request."
+
+
+def test_a_refusal_without_a_reason_says_who_can_explain_it() -> None:
+    body = json.dumps({"message": IMPROPER}).encode()
+    found = failure_of_reply(400, {"x-amzn-errortype": "ValidationException"}, body)
+    assert found.message == f"{IMPROPER} (`cw-proxy lint` can tell what is wrong with a request.)"
+    assert classify("ValidationException", IMPROPER, "TOOL_DUPLICATE").message == IMPROPER
+    assert classify("ValidationException", "Bad tool.", None).message == "Bad tool."
