@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 from cw_proxy.backends.codewhisperer.offer import Naming
 from cw_proxy.events import End, Event, ToolClose, ToolInput, ToolOpen
 from cw_proxy.interfaces import Decoder
+
+# Values too are matched, so that none of their signs is taken for the beginning of a key.
+_STRING = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*:)?')
 
 
 def restoring(decoder: Decoder, names: Naming) -> Decoder:
@@ -73,10 +77,15 @@ class RestoredCalls(_Mapped):
         return restored
 
 
-def _with_names(arguments: str, names: dict[str, str]) -> str:
+def _with_names(arguments: str, names: Mapping[str, str]) -> str:
     """Keys replaced in the text itself: numbers and blanks stay as the model wrote them."""
-    key = re.compile(rf'"({"|".join(map(re.escape, names))})"(?=\s*:)')
-    return key.sub(lambda found: json.dumps(names[found[1]], ensure_ascii=False), arguments)
+
+    def restored(found: re.Match[str]) -> str:
+        text, colon = found.groups()
+        name = names.get(json.loads(text)) if colon else None
+        return found[0] if name is None else json.dumps(name, ensure_ascii=False) + colon
+
+    return _STRING.sub(restored, arguments)
 
 
 class SilencedCalls(_Mapped):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
-from strategies import answers, cut, cuts, frames_of, request, say
+from hypothesis import strategies as st
+from strategies import answers, cut, cuts, frames_of, json_objects, request, say
 
-from cw_proxy.backends.codewhisperer.names import hashed
+from cw_proxy.backends.codewhisperer.names import hashed, renamed
 from cw_proxy.backends.codewhisperer.offer import naming
 from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
-from cw_proxy.backends.codewhisperer.restore import restoring
+from cw_proxy.backends.codewhisperer.restore import _with_names, restoring
 from cw_proxy.events import Begin, End, Event, OrderCheck, Text, ToolClose, ToolInput, ToolOpen, Usage
 from cw_proxy.model import Message, Request, Tool, ToolUsePart
 
@@ -54,6 +56,30 @@ def test_property_names_come_back_and_all_else_stays_as_written(fractions: tuple
     assert arguments == f'{{ "{LONG}" : 1.0,"b":"{hashed(LONG)}","c":[{{"é":1e400}}]}}'
     assert json.loads(arguments)
     assert [event for event in seen if isinstance(event, ToolOpen)] == [ToolOpen("1", "ls"), ToolOpen("2", "ls")]
+
+
+NAMES = {"abc": "$a", "d-e": "ü/\\"}
+SPELLED = [
+    (r'{"\u0061bc":1}', '{"$a":1}'),
+    (r'{"a\u0062\u0063" :1,"x":{"d\u002de":2}}', r'{"$a" :1,"x":{"ü/\\":2}}'),
+    (r'{"\/abc":1,"ab\"c":2,"abc\\":3}', r'{"\/abc":1,"ab\"c":2,"abc\\":3}'),
+    (r'{"x":"abc","y":["abc","\"abc\":"]}', r'{"x":"abc","y":["abc","\"abc\":"]}'),
+    (r'{"x":["a",": b"],"abc":{"y":"\\","abc":", "}}', r'{"x":["a",": b"],"$a":{"y":"\\","$a":", "}}'),
+    (r'{"\ud83d":1,"abc":2}', r'{"\ud83d":1,"$a":2}'),
+]
+
+
+@pytest.mark.parametrize(("written", "wanted"), SPELLED)
+def test_keys_come_back_however_the_model_spells_them(written: str, wanted: str) -> None:
+    assert json.loads(written)
+    assert _with_names(written, NAMES) == wanted
+
+
+@given(json_objects, st.booleans())
+def test_only_keys_are_replaced(value: dict[str, Any], ascii_only: bool) -> None:
+    written = json.dumps(value, ensure_ascii=ascii_only)
+    names = {"": "longer than any other", "a": "another, as long"}
+    assert json.loads(_with_names(written, names)) == renamed(value, names)
 
 
 @given(answers(), cuts)
