@@ -83,6 +83,8 @@ ADDED_TEXTS = {
     "NO_TEXT": "As a turn that has no text, and as the first user turn when the chat begins with the assistant.",
     "CALLING": "As an assistant turn that calls tools and says nothing.",
     "CONTINUE": "As the last user turn when the chat ends with the assistant.",
+    "GO_ON": "As the assistant's turn between the parts of a message with more than ten images.",
+    "IMAGES": "At the beginning of each of these parts, with its numbers.",
     "CANCELLED": "As the result of a call that has none, with the status `error`.",
     "STUB": "As the description of a tool that the history names and the request does not offer.",
     "SHORTENED": "At the end of a tool's description that is too long; the whole stands in the system text.",

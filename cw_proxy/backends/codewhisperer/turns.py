@@ -6,14 +6,14 @@ Refuses to know JSON. Nothing the client said is dropped on the way: what has no
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from itertools import groupby
 
 import msgspec
 
 from cw_proxy.backends.codewhisperer.names import call_id, document_name, hashed
-from cw_proxy.errors import InvalidRequest, InvalidValue
+from cw_proxy.errors import InvalidRequest
 from cw_proxy.model import DocumentPart, ImagePart, Message, Part, Request, TextPart, ToolResultPart, ToolUsePart
 
 # Rule 20: the same from turn to turn, so that a cache of prefixes can work.
@@ -24,6 +24,10 @@ NO_TEXT = "(no text)"
 CALLING = "."
 # The chat ends with the assistant's words: the service must be asked something.
 CONTINUE = "Continue."
+# Rule 11: what the assistant says between two turns that are one message with too many images for one turn.
+GO_ON = "Go on."
+# Rule 11: each of these turns says what it is a part of.
+IMAGES = "[Images {} to {} of {} in one message.]"
 # Rule 4: a call without a result.
 CANCELLED = "The call was cancelled: it has no result."
 # Rule 18: a result without text.
@@ -67,28 +71,55 @@ def _merged(messages: list[Message]) -> list[tuple[str, list[Part]]]:
 
 
 def _settled(chat: list[tuple[str, list[Part]]]) -> list[Turn]:
+    """The last of the chat is the user's."""
     settled: list[Turn] = []
-    calls = _Calls(())
-    for role, parts in chat:
+    calls = _Calls((), ())
+    for at, (role, parts) in enumerate(chat):
         if role == "assistant":
-            calls = _Calls([part for part in parts if isinstance(part, ToolUsePart)])
+            answers = [part for part in chat[at + 1][1] if isinstance(part, ToolResultPart)]
+            calls = _Calls([part for part in parts if isinstance(part, ToolUsePart)], answers)
             uses = calls.uses
             settled.append(Turn("assistant", _text(parts) or (CALLING if uses else NO_TEXT), uses=uses))
         else:
-            settled.append(_users_turn(parts, calls))
-            calls = _Calls(())
+            settled += _users_turns(parts, calls)
     return settled
 
 
-def _users_turn(parts: list[Part], calls: _Calls) -> Turn:
+def _users_turns(parts: list[Part], calls: _Calls) -> list[Turn]:
+    """One, but where it has more images than the service takes in a turn."""
     # A result that answers no call of the turn before becomes text where it stands (rule 4).
-    told = [told for part in parts if (told := calls.tell(part) if isinstance(part, ToolResultPart) else part)]
-    results = calls.results()
-    text = _text(told) or ("" if results else NO_TEXT)
-    images = tuple(part for part in told if isinstance(part, ImagePart))
-    if len(images) > MOST_IMAGES:
-        raise InvalidValue(f"At most {MOST_IMAGES} images stand in one turn; here are {len(images)}.", param="messages")
-    return Turn("user", text, images, _distinct_documents(told), (), results)
+    told = [calls.tell(part) if isinstance(part, ToolResultPart) else part for part in parts]
+    first, *others = _pieces([part for part in told if part is not None])
+    made = [_users_turn(first, calls.results())]
+    for piece in others:
+        made += [Turn("assistant", GO_ON), _users_turn(piece, ())]
+    return made
+
+
+def _pieces(parts: Sequence[Part]) -> list[list[Part]]:
+    """The parts in their order, cut before each image that would be one too many."""
+    total = sum(isinstance(part, ImagePart) for part in parts)
+    if total <= MOST_IMAGES:
+        return [[*parts]]
+    pieces: list[list[Part]] = [[TextPart(_place(0, total))]]
+    images = 0
+    for part in parts:
+        if isinstance(part, ImagePart):
+            if images and images % MOST_IMAGES == 0:
+                pieces.append([TextPart(_place(images, total))])
+            images += 1
+        pieces[-1].append(part)
+    return pieces
+
+
+def _place(before: int, total: int) -> str:
+    return IMAGES.format(before + 1, min(before + MOST_IMAGES, total), total)
+
+
+def _users_turn(parts: list[Part], results: tuple[ToolResultPart, ...]) -> Turn:
+    text = _text(parts) or ("" if results else NO_TEXT)
+    images = tuple(part for part in parts if isinstance(part, ImagePart))
+    return Turn("user", text, images, _distinct_documents(parts), (), results)
 
 
 def _text(parts: Sequence[Part]) -> str:
@@ -111,16 +142,31 @@ def _distinct_documents(parts: Sequence[Part]) -> tuple[DocumentPart, ...]:
     return tuple(documents.values())
 
 
+def _without_repeats(uses: Sequence[ToolUsePart], answers: Sequence[ToolResultPart]) -> list[ToolUsePart]:
+    """The same call twice under one id is one call, unless there are results for both."""
+    calls = [(use.id, use.name, msgspec.json.encode(use.input)) for use in uses]
+    spare = Counter(answer.tool_use_id for answer in answers)
+    spare.subtract(identity for identity, _, _ in set(calls))
+    seen: set[tuple[str, str, bytes]] = set()
+    kept: list[ToolUsePart] = []
+    for use, call in zip(uses, calls, strict=True):
+        if call in seen:
+            if spare[use.id] <= 0:
+                continue
+            spare[use.id] -= 1
+        seen.add(call)
+        kept.append(use)
+    return kept
+
+
 class _Calls:
     """The calls of one turn and their results: each call has exactly one (rule 4)."""
 
-    def __init__(self, uses: Sequence[ToolUsePart]) -> None:
+    def __init__(self, uses: Sequence[ToolUsePart], answers: Sequence[ToolResultPart]) -> None:
         self._results: dict[str, ToolResultPart] = {}
         self._open: defaultdict[str, deque[str]] = defaultdict(deque)
         self._told: set[ToolResultPart] = set()
-        # The same call twice under one id is one call.
-        distinct = {(use.id, use.name, msgspec.json.encode(use.input)): use for use in uses}
-        self.uses = tuple(self._identified(use) for use in distinct.values())
+        self.uses = tuple(map(self._identified, _without_repeats(uses, answers)))
 
     def _identified(self, use: ToolUsePart) -> ToolUsePart:
         """Different calls may come under one id, and under ids that the service does not take."""
@@ -136,7 +182,9 @@ class _Calls:
             text = result.text if result.text.strip() else NO_OUTPUT
             self._results[name] = ToolResultPart(name, text, result.is_error)
         elif result not in self._told:
-            return TextPart(f"[Result of the tool call {result.tool_use_id}]\n{result.text}")
+            self._told.add(result)
+            said = "Failed result" if result.is_error else "Result"
+            return TextPart(f"[{said} of the tool call {result.tool_use_id}]\n{result.text}")
         self._told.add(result)
         return None
 

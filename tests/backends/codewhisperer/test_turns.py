@@ -11,13 +11,14 @@ from cw_proxy.backends.codewhisperer.turns import (
     CALLING,
     CANCELLED,
     CONTINUE,
+    GO_ON,
     NO_OUTPUT,
     NO_TEXT,
     Turn,
     _distinct_documents,
     turns,
 )
-from cw_proxy.errors import InvalidRequest, InvalidValue
+from cw_proxy.errors import InvalidRequest
 from cw_proxy.model import DocumentPart, ImagePart, Message, Part, Request, TextPart, ToolResultPart, ToolUsePart
 
 
@@ -166,6 +167,35 @@ TOOL_TURNS: dict[str, tuple[list[Message], list[Turn]]] = {
             Turn("user", "[Result of the tool call 1]\nno, this", results=(result("1"),)),
         ],
     ),
+    "an orphan that is repeated, and another of the same id": (
+        [called(TextPart("a")), asked(result("9"), result("9"), result("9", "no, this"), result("9"))],
+        [
+            Turn("assistant", "a"),
+            Turn("user", "[Result of the tool call 9]\nok\n\n[Result of the tool call 9]\nno, this"),
+        ],
+    ),
+    "an orphan that failed": (
+        [called(TextPart("a")), asked(result("9", "no", True))],
+        [Turn("assistant", "a"), Turn("user", "[Failed result of the tool call 9]\nno")],
+    ),
+    "a result before its call": (
+        [called(TextPart("a")), asked(result("1")), called(use("1")), asked(TextPart("b"))],
+        [
+            Turn("assistant", "a"),
+            Turn("user", "[Result of the tool call 1]\nok"),
+            Turn("assistant", CALLING, uses=(use("1"),)),
+            Turn("user", "b", results=(result("1", CANCELLED, True),)),
+        ],
+    ),
+    "a result two turns after its call": (
+        [called(use("1")), asked(TextPart("b")), called(TextPart("c")), asked(result("1"))],
+        [
+            Turn("assistant", CALLING, uses=(use("1"),)),
+            Turn("user", "b", results=(result("1", CANCELLED, True),)),
+            Turn("assistant", "c"),
+            Turn("user", "[Result of the tool call 1]\nok"),
+        ],
+    ),
     "a repeated call": (
         [called(use("1"), use("1")), asked(result("1"))],
         [Turn("assistant", CALLING, uses=(use("1"),)), Turn("user", "", results=(result("1"),))],
@@ -193,6 +223,36 @@ def test_calls_that_share_an_id_are_told_apart() -> None:
     assert len(set(ids)) == 2
 
 
+EQUAL_CALLS: dict[str, tuple[list[ToolUsePart], list[ToolResultPart], list[str | None], list[str]]] = {
+    "as many results": ([use("")] * 2, [result("", "A"), result("", "B")], [None, None], ["A", "B"]),
+    "with one word": ([use("")] * 2, [result("")] * 2, [None, None], ["ok", "ok"]),
+    "fewer results": ([use("")] * 3, [result("", "A"), result("", "B")], [None, None], ["A", "B"]),
+    "another call among them": (
+        [use(""), use("", path="b"), use("")],
+        [result("", text) for text in "ABC"],
+        [None, "b", None],
+        ["A", "B", "C"],
+    ),
+    "another call that has no result": (
+        [use(""), use(""), use("", path="b")],
+        [result("", "A")],
+        [None, "b"],
+        ["A", CANCELLED],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EQUAL_CALLS)
+def test_equal_calls_under_one_id_are_as_many_as_have_results(case: str) -> None:
+    uses, results, paths, answers = EQUAL_CALLS[case]
+    _, assistant, user = turns(request(say("user", "q"), called(*uses), asked(*results)))
+    assert [part.input.get("path") for part in assistant.uses] == paths
+    assert [part.text for part in user.results] == answers
+    assert [part.id for part in assistant.uses] == [part.tool_use_id for part in user.results]
+    assert len({part.id for part in assistant.uses}) == len(paths)
+    assert user.text == ""
+
+
 def test_ids_that_the_service_does_not_take() -> None:
     long = "call|" + "x" * 80
     _, assistant, user = turns(request(say("user", "q"), called(use(long)), asked(result(long))))
@@ -213,11 +273,32 @@ def test_images_and_documents_of_merged_turns_are_united() -> None:
     assert turn == Turn("user", NO_TEXT, (png, gif), (one, DocumentPart("a (2)", "pdf", b"2")))
 
 
-def test_more_images_than_a_turn_takes_are_refused() -> None:
-    png = ImagePart("png", b"1")
-    assert turns(request(asked(*[png] * 10)))
-    with pytest.raises(InvalidValue):
-        turns(request(asked(*[png] * 6), asked(*[png] * 5)))
+def pictures(*numbers: int) -> list[Part]:
+    return [ImagePart("png", str(number).encode()) for number in numbers]
+
+
+def test_more_images_than_a_turn_takes_go_on_in_another() -> None:
+    six, other_six = pictures(*range(6)), pictures(*range(6, 12))
+    chat = request(asked(TextPart("these"), *six), asked(*other_six, TextPart("same?")))
+    assert turns(chat) == [
+        Turn("user", "[Images 1 to 10 of 12 in one message.]\n\nthese", (*six, *other_six[:4])),
+        Turn("assistant", GO_ON),
+        Turn("user", "[Images 11 to 12 of 12 in one message.]\n\nsame?", (*other_six[4:],)),
+    ]
+
+
+def test_ten_images_are_one_turn() -> None:
+    ten = pictures(*range(10))
+    assert turns(request(asked(*ten[:5], TextPart("a")), asked(*ten[5:]))) == [Turn("user", "a", (*ten,))]
+
+
+def test_results_stand_next_to_their_calls_however_many_images_come_with_them() -> None:
+    images, document = pictures(*range(21)), DocumentPart("a", "md", b"1")
+    chat = request(say("user", "q"), called(use("1")), asked(*images, result("1"), TextPart("a"), document))
+    _, _, first, *others = turns(chat)
+    assert (first.results, first.images) == ((result("1"),), (*images[:10],))
+    assert [turn.role for turn in others] == ["assistant", "user", "assistant", "user"]
+    assert others[-1] == Turn("user", "[Images 21 to 21 of 21 in one message.]\n\na", (images[20],), (document,))
 
 
 def test_instructions_stand_behind_the_system_text() -> None:
