@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 MOST = 64
@@ -44,6 +44,21 @@ def document_name(name: str) -> str:
 
 def is_property(name: str) -> bool:
     return _PROPERTY.fullmatch(name) is not None
+
+
+def legal_properties(names: Iterable[str]) -> dict[str, str]:
+    """For each name that the service does not take another, which no other property has."""
+    said = dict.fromkeys(names)
+    taken = set(said)
+    legal: dict[str, str] = {}
+    for name in said:
+        if not is_property(name):
+            salt = name
+            while (upstream := hashed(salt)) in taken:
+                salt += "\0"
+            taken.add(upstream)
+            legal[name] = upstream
+    return legal
 
 
 class ToolNames:
@@ -91,9 +106,15 @@ class ToolNames:
 
 
 def renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """The same JSON value, its keys replaced wherever they stand."""
+    """The same JSON value, its keys replaced wherever they stand, but where two would become one."""
     if isinstance(value, dict):
-        return {names.get(key, key): renamed(inner, names) for key, inner in value.items()}
+        kept = value.keys()
+        return {_free(key, names, kept): renamed(inner, names) for key, inner in value.items()}
     if isinstance(value, list):
         return [renamed(inner, names) for inner in value]
     return value
+
+
+def _free(key: str, names: Mapping[str, str], kept: Container[str]) -> str:
+    name = names.get(key, key)
+    return key if name in kept else name

@@ -8,256 +8,178 @@ together. Meaning that is lost so is lost for the model only: clients check argu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from cw_proxy.backends.codewhisperer.names import hashed, is_property
-
-Schema = dict[str, Any]
-
-_OF_NAMES = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_OF_LISTS = ("oneOf", "anyOf", "allOf", "prefixItems")
-_OF_ONE = (
-    *("items", "additionalItems", "additionalProperties", "unevaluatedItems", "unevaluatedProperties", "contains"),
-    *("not", "if", "then", "else", "propertyNames"),
+from cw_proxy.backends.codewhisperer.names import legal_properties
+from cw_proxy.backends.codewhisperer.schema_nodes import (
+    BY_PROPERTY,
+    OF_LISTS,
+    OF_NAMES,
+    OF_ONE,
+    Schema,
+    nodes,
+    route,
+    steps,
 )
-# Members that are values, not schemas: null is one of them.
-_VALUES = ("default", "const", "example")
-_ALTERNATIVES = ("oneOf", "anyOf", "allOf")
-_INTO_BRANCH = re.compile(r"#/(oneOf|anyOf|allOf)/(\d{1,6})(?=/|$)")
-_MOST_MERGED = 10_000  # nodes and properties merged into one root, each time they are
-# What flattening reads of a node; a reference may lead to anything at all, also to what is no schema.
-_READ: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("properties", "$defs"), dict),
-    **dict.fromkeys(("allOf", "anyOf", "oneOf", "required"), list),
-    **dict.fromkeys(("$ref", "description"), str),
-    "type": (str, list),
-}
+from cw_proxy.backends.codewhisperer.schema_root import flattened
+
+# Members that are values, not schemas: null is one of them, and objects among them have properties.
+_VALUES = ("default", "const", "example", "examples", "enum")
 
 
 def repaired(schema: Schema, names: Mapping[str, str]) -> Schema:
     """`names`: properties to rename."""
-    root = _mended(schema, names)
-    root = _with_movable_branches(root)
-    root = _Flattening(root).flat(root)
-    return {**root, "type": "object", "properties": root.get("properties", {})}
+    return flattened(_Mending(schema, names).node(schema))
 
 
 def property_names(schema: Schema) -> dict[str, str]:
-    """Rule 7: the properties, wherever they stand, whose names the service does not take, and what they become."""
-    strange: dict[str, str] = {}
-    for node in _nodes(schema):
-        properties = node.get("properties")
-        if isinstance(properties, dict):
-            strange |= {name: hashed(name) for name in properties if not is_property(name)}
-    return strange
+    """Rule 7: the properties, wherever they are named, whose names the service does not take, and what they become."""
+    return legal_properties(name for node in nodes(schema).values() for name in _named(node))
 
 
-def _nodes(schema: Any) -> Iterator[Schema]:
-    if not isinstance(schema, dict):
-        return
-    yield schema
-    for key, value in schema.items():
-        if key in _OF_NAMES and isinstance(value, dict):
-            inner = list(value.values())
-        elif key in _OF_LISTS or key in _OF_ONE:
-            inner = value if isinstance(value, list) else [value]
-        else:
-            continue
-        for node in inner:
-            yield from _nodes(node)
+def _named(node: Schema) -> Iterator[str]:
+    for word in (*BY_PROPERTY, "dependentRequired"):
+        yield from _object(node.get(word))
+    for word in ("dependentRequired", "dependencies"):
+        for needed in _object(node.get(word)).values():
+            yield from _texts(needed)
+    yield from _texts(node.get("required"))
+    said = _object(node.get("propertyNames"))
+    yield from _texts([*_list(said.get("enum")), said.get("const")])
 
 
-# --- every node: nothing null, nothing of a wrong type ---
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _mended(node: Schema, names: Mapping[str, str]) -> Schema:
-    mended: Schema = {}
-    for key, value in node.items():
-        if value is None and key not in _VALUES:
-            continue
-        fixed = _MENDING[key](value, names) if key in _MENDING else value
-        if fixed is not _DROPPED:
-            mended[key] = fixed
-    return mended
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: Any) -> list[str]:
+    return [text for text in _list(value) if isinstance(text, str)]
 
 
 _DROPPED: Any = object()
 
 
-def _mended_schema(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return _mended(value, names)
-    if isinstance(value, list):  # `items` of older drafts
-        return [_mended_schema(inner, names) for inner in value]
-    return value if isinstance(value, bool) else {}
+class _Mending:
+    """Every node: nothing null, nothing of a wrong type, every property under its new name."""
 
-
-def _mended_names(value: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(value, dict):
-        return _DROPPED
-    return {name: {} if inner is True else _mended_schema(inner, names) for name, inner in value.items()}
-
-
-def _mended_properties(value: Any, names: Mapping[str, str]) -> Any:
-    mended = _mended_names(value, names)
-    return mended if mended is _DROPPED else {names.get(name, name): inner for name, inner in mended.items()}
-
-
-def _mended_list(value: Any, names: Mapping[str, str]) -> Any:
-    return [_mended_schema(inner, names) for inner in value] if isinstance(value, list) and value else _DROPPED
-
-
-def _mended_required(value: Any, names: Mapping[str, str]) -> Any:
-    listed = value if isinstance(value, list) else []
-    required = [names.get(name, name) for name in listed if isinstance(name, str)]
-    return list(dict.fromkeys(required)) or _DROPPED
-
-
-def _mended_dependents(value: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(value, dict):
-        return _DROPPED
-    return {names.get(name, name): inner for name, inner in value.items()}
-
-
-def _mended_type(value: Any, names: Mapping[str, str]) -> Any:
-    kinds = value if isinstance(value, list) else [value]
-    return value if kinds and all(isinstance(kind, str) for kind in kinds) else _DROPPED
-
-
-def _mended_reference(value: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(value, str):
-        return _DROPPED
-    return "/".join(names.get(_unescaped(step), step) for step in value.split("/"))
-
-
-_MENDING: dict[str, Callable[[Any, Mapping[str, str]], Any]] = {
-    **dict.fromkeys(_OF_NAMES, _mended_names),
-    **dict.fromkeys(_OF_LISTS, _mended_list),
-    **dict.fromkeys(_OF_ONE, _mended_schema),
-    "properties": _mended_properties,
-    "required": _mended_required,
-    "dependentRequired": _mended_dependents,
-    "type": _mended_type,
-    "$ref": _mended_reference,
-}
-
-
-# --- the root: a plain object ---
-
-
-def _with_movable_branches(root: Schema) -> Schema:
-    """Branches of the root that something refers to move into `$defs`: the merged root has them no more."""
-    moved: Schema = {}
-    for node in list(_nodes(root)):
-        found = _INTO_BRANCH.match(node["$ref"]) if "$ref" in node else None
-        if found and int(found[2]) < len(root.get(found[1], [])):
-            name = f"{found[1]}_{found[2]}"
-            moved[name] = (found[1], int(found[2]))
-            node["$ref"] = f"#/$defs/{name}" + node["$ref"][found.end() :]
-    if not moved:
-        return root
-    definitions = {name: root[word][at] for name, (word, at) in moved.items()}
-    for name, (word, at) in moved.items():
-        root[word][at] = {"$ref": f"#/$defs/{name}"}
-    return {**root, "$defs": {**root.get("$defs", {}), **definitions}}
-
-
-class _Flattening:
-    """Merges what stands at the top of a root. A few nested references can mean billions of branches, and a wide one
-    much copying: beyond `_MOST_MERGED` the rest is taken for anything at all."""
-
-    def __init__(self, root: Schema) -> None:
+    def __init__(self, root: Schema, names: Mapping[str, str]) -> None:
         self._root = root
-        self._left = _MOST_MERGED
+        self._names = names
+        self._nodes = nodes(root)
 
-    def flat(self, node: Any, seen: frozenset[str] = frozenset()) -> Schema:
-        """The node without a reference or alternatives at its top."""
-        self._left -= 1
-        if not isinstance(node, dict) or self._left < 0:
-            return {}
-        node = _usable(node)
-        plain = {key: value for key, value in node.items() if key not in (*_ALTERNATIVES, "$ref")}
-        if (reference := node.get("$ref")) is not None and reference not in seen:
-            plain = self._both(plain, self.flat(_referred(reference, self._root), seen | {reference}))
-        for branch in node.get("allOf", []):
-            plain = self._both(plain, self.flat(branch, seen))
-        for word in ("anyOf", "oneOf"):
-            if word in node:
-                plain = self._both(plain, _either([self.flat(branch, seen) for branch in node[word]]))
-        return plain
+    def node(self, node: Schema) -> Schema:
+        mended: Schema = {}
+        for key, value in node.items():
+            if value is None and key not in _VALUES:
+                continue
+            fixed = _MENDING[key](self, value) if key in _MENDING else self._other(value)
+            if fixed is not _DROPPED:
+                mended[key] = fixed
+        return mended
 
-    def _both(self, one: Schema, other: Schema) -> Schema:
-        self._left -= len(one.get("properties", {})) + len(other.get("properties", {}))
-        return _both(one, other) if self._left >= 0 else one
+    def _name(self, name: str) -> str:
+        return self._names.get(name, name)
+
+    def _other(self, value: Any) -> Any:
+        """What is no schema, but that a reference may lead into it."""
+        if isinstance(value, dict):
+            if id(value) in self._nodes:
+                return self.node(value)
+            return {key: self._other(inner) for key, inner in value.items()}
+        return [self._other(inner) for inner in value] if isinstance(value, list) else value
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            if id(value) in self._nodes:
+                return self.node(value)
+            return {self._name(key): self.value(inner) for key, inner in value.items()}
+        return [self.value(inner) for inner in value] if isinstance(value, list) else value
+
+    def schema(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self.node(value)
+        if isinstance(value, list):  # `items` of older drafts
+            return [self.schema(inner) for inner in value]
+        return value if isinstance(value, bool) else {}
+
+    def of_names(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return _DROPPED
+        return {name: {} if inner is True else self.schema(inner) for name, inner in value.items()}
+
+    def by_property(self, value: Any) -> Any:
+        mended = self.of_names(value)
+        return mended if mended is _DROPPED else {self._name(name): inner for name, inner in mended.items()}
+
+    def of_list(self, value: Any) -> Any:
+        return [self.schema(inner) for inner in value] if isinstance(value, list) and value else _DROPPED
+
+    def required(self, value: Any) -> Any:
+        return self._renamed(value) or _DROPPED
+
+    def _renamed(self, value: Any) -> list[str]:
+        return list(dict.fromkeys(map(self._name, _texts(value))))
+
+    def dependent(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return _DROPPED
+        return {self._name(name): self._renamed(needed) for name, needed in value.items()}
+
+    def dependencies(self, value: Any) -> Any:
+        """Of older drafts: lists of names and schemas."""
+        if not isinstance(value, dict):
+            return _DROPPED
+        return {
+            self._name(name): self._renamed(needed) if isinstance(needed, list) else self.schema(needed)
+            for name, needed in value.items()
+        }
+
+    def property_names(self, value: Any) -> Any:
+        mended = self.schema(value)
+        for word in ("enum", "const"):
+            if isinstance(mended, dict) and word in mended:
+                mended[word] = self._listed(mended[word])
+        return mended
+
+    def _listed(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._listed(inner) for inner in value]
+        return self._name(value) if isinstance(value, str) else value
+
+    def kinds(self, value: Any) -> Any:
+        kinds = value if isinstance(value, list) else [value]
+        return value if kinds and all(isinstance(kind, str) for kind in kinds) else _DROPPED
+
+    def reference(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return _DROPPED
+        way = route(value, self._root)
+        if way is None:
+            return value
+        written = steps(value)
+        owners = [self._root, *(found for _, found in way)]
+        for at in range(1, len(way)):
+            # A property's name stands below the word `properties` of a schema, not below a property of this name.
+            if way[at - 1][0] in BY_PROPERTY and id(owners[at - 1]) in self._nodes and way[at][0] in self._names:
+                written[at] = self._names[str(way[at][0])]
+        return "/".join(["#", *written])
 
 
-def _usable(node: Schema) -> Schema:
-    usable: Schema = {key: value for key, value in node.items() if isinstance(value, _READ.get(key, object))}
-    if "required" in usable:
-        usable["required"] = [name for name in usable["required"] if isinstance(name, str)]
-    return usable
-
-
-def _referred(reference: str, root: Schema) -> Any:
-    found: Any = root
-    for step in reference.removeprefix("#").split("/")[1:]:
-        if isinstance(found, list) and step.isdecimal() and int(step) < len(found):
-            found = found[int(step)]
-        else:
-            found = found.get(_unescaped(step)) if isinstance(found, dict) else None
-    return found if reference.startswith("#/") else None
-
-
-def _unescaped(step: str) -> str:
-    return step.replace("~1", "/").replace("~0", "~")
-
-
-def _both(one: Schema, other: Schema) -> Schema:
-    """What satisfies both."""
-    merged = {**other, **one}
-    if "properties" in one or "properties" in other:
-        merged["properties"] = _united([one, other], "allOf")
-    if required := [*one.get("required", []), *other.get("required", [])]:
-        merged["required"] = list(dict.fromkeys(required))
-    if "$defs" in one or "$defs" in other:
-        merged["$defs"] = {**other.get("$defs", {}), **one.get("$defs", {})}
-    if one.get("description") and other.get("description"):
-        merged["description"] = f"{one['description']}\n\n{other['description']}"
-    return merged
-
-
-def _either(branches: list[Schema]) -> Schema:
-    """What any of them satisfies: arguments are an object, so other branches cannot be meant."""
-    objects = [branch for branch in branches if "object" in _kinds(branch)]
-    merged: Schema = {"properties": _united(objects, "anyOf")}
-    first = objects[0].get("required", []) if objects else []
-    if required := [name for name in first if all(name in one.get("required", []) for one in objects)]:
-        merged["required"] = required
-    if objects and all(branch.get("additionalProperties") is False for branch in objects):
-        merged["additionalProperties"] = False
-    if len(objects) > 1:
-        sets = (", ".join(branch.get("required") or branch.get("properties", {})) or "none" for branch in objects)
-        merged["description"] = f"Give one of these sets of properties: {'; or '.join(sets)}."
-    definitions = {name: inner for branch in objects for name, inner in branch.get("$defs", {}).items()}
-    return {**merged, **({"$defs": definitions} if definitions else {})}
-
-
-def _kinds(branch: Schema) -> Any:
-    kinds = branch.get("type", "object")
-    return kinds if isinstance(kinds, list) else [kinds]
-
-
-def _united(schemas: list[Schema], word: str) -> Schema:
-    """All properties; one that several describe differently is `word` of what they say."""
-    said: dict[str, list[Any]] = {}
-    for schema in schemas:
-        for name, inner in schema.get("properties", {}).items():
-            # What was united before is one list with what comes now, never one inside the other.
-            known, parts = (
-                said.setdefault(name, []),
-                inner[word] if isinstance(inner, dict) and [*inner] == [word] else [inner],
-            )
-            known += [part for part in parts if part not in known]
-    return {name: inner[0] if len(inner) == 1 else {word: inner} for name, inner in said.items()}
+_MENDING: dict[str, Callable[[_Mending, Any], Any]] = {
+    **dict.fromkeys(OF_NAMES, _Mending.of_names),
+    **dict.fromkeys(BY_PROPERTY, _Mending.by_property),
+    **dict.fromkeys(OF_LISTS, _Mending.of_list),
+    **dict.fromkeys(OF_ONE, _Mending.schema),
+    **dict.fromkeys(_VALUES, _Mending.value),
+    "dependencies": _Mending.dependencies,
+    "dependentRequired": _Mending.dependent,
+    "propertyNames": _Mending.property_names,
+    "required": _Mending.required,
+    "type": _Mending.kinds,
+    "$ref": _Mending.reference,
+}

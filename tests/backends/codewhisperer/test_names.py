@@ -15,6 +15,7 @@ from cw_proxy.backends.codewhisperer.names import (
     document_name,
     hashed,
     is_property,
+    legal_properties,
     renamed,
     tool_name,
 )
@@ -78,3 +79,16 @@ def test_a_use_in_another_spelling_is_the_offered_tools() -> None:
 def test_renaming_there_and_back(value: object) -> None:
     names = {"a": "upstream-a", "": "upstream-b"}
     assert renamed(renamed(value, names), {new: old for old, new in names.items()}) == value
+
+
+def test_two_members_never_become_one() -> None:
+    assert renamed([{"a": 1, "b": 2, "c": {"a": 3}}], {"a": "b"}) == [{"a": 1, "b": 2, "c": {"b": 3}}]
+
+
+@given(st.lists(strange_names))
+def test_properties_get_different_legal_names(said: list[str]) -> None:
+    said += [hashed(name) for name in said[:2]]
+    legal = legal_properties(said)
+    upstream = [legal.get(name, name) for name in dict.fromkeys(said)]
+    assert all(is_property(name) for name in upstream)
+    assert len({*upstream}) == len(upstream)
