@@ -6,7 +6,6 @@ client's belong together. Refuses to know turns and payloads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,7 +22,7 @@ SHORTENED = "[The whole description is in the instructions, under this tool's na
 
 
 class Naming(msgspec.Struct, frozen=True):
-    """`properties`: by the client's name of a tool, the properties that are called otherwise upstream."""
+    """`properties`: by the service's name of a tool, the properties that are called otherwise upstream."""
 
     tools: ToolNames
     properties: dict[str, dict[str, str]]
@@ -31,9 +30,9 @@ class Naming(msgspec.Struct, frozen=True):
     silent: bool
 
     def use(self, part: ToolUsePart) -> dict[str, Any]:
-        names = self.properties.get(part.name)
-        given = renamed(part.input, names) if names else part.input
-        return {"toolUseId": part.id, "name": self.tools.upstream(part.name), "input": given}
+        name = self.tools.upstream(part.name)
+        names = self.properties.get(name)
+        return {"toolUseId": part.id, "name": name, "input": renamed(part.input, names) if names else part.input}
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -45,7 +44,7 @@ def naming(request: Request) -> Naming:
     offered = _offered(request)
     used = [part.name for message in request.messages for part in message.parts if isinstance(part, ToolUsePart)]
     tools = ToolNames([tool.name for tool in offered], used)
-    properties = {tool.name: names for tool in offered if (names := property_names(tool.schema))}
+    properties = {tools.upstream(tool.name): names for tool in offered if (names := property_names(tool.schema))}
     silent = not offered and (request.tool_choice == "none" or bool(tools.unoffered))
     return Naming(tools, properties, silent)
 
@@ -62,8 +61,8 @@ def _offered(request: Request) -> tuple[Tool, ...]:
 
 
 def _specification(tool: Tool, names: Naming) -> dict[str, Any]:
-    properties: Mapping[str, str] = names.properties.get(tool.name, {})
-    return _entry(names.tools.upstream(tool.name), _description(tool), repaired(tool.schema, properties))
+    name = names.tools.upstream(tool.name)
+    return _entry(name, _description(tool), repaired(tool.schema, names.properties.get(name, {})))
 
 
 def _description(tool: Tool) -> str:

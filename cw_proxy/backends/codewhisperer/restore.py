@@ -53,7 +53,7 @@ class RestoredCalls(_Mapped):
         super().__init__(decoder)
         self._names = names.tools.changed()
         self._properties = {
-            names.tools.upstream(tool): {upstream: name for name, upstream in properties.items()}
+            tool: {upstream: name for name, upstream in properties.items()}
             for tool, properties in names.properties.items()
         }
         self._held: list[str] | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from strategies import request, say
 
+from cw_proxy.backends.codewhisperer.names import hashed
 from cw_proxy.backends.codewhisperer.offer import MOST_DESCRIPTION, STUB, naming, offer
 from cw_proxy.model import Message, Request, Tool, ToolUsePart
 
@@ -66,3 +67,9 @@ def test_properties_with_long_names_are_renamed_in_schema_and_history() -> None:
     assert len(short) <= 64
     assert schema["required"] == [short]
     assert names.use(use) == {"toolUseId": "1", "name": "ls", "input": {short: 1, "b": {short: 2}}}
+
+
+def test_a_use_in_another_spelling_has_the_same_properties() -> None:
+    use = ToolUsePart("1", "LS", {"$a": 1})
+    asked = request(Message("assistant", (use,)), tools=(a_tool("ls", properties={"$a": {}}),))
+    assert naming(asked).use(use) == {"toolUseId": "1", "name": "ls", "input": {hashed("$a"): 1}}
