@@ -19,6 +19,7 @@ from cw_proxy.guard import Guard
 from cw_proxy.interfaces import TokenSource
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, Timing
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
+from cw_proxy.transports.image_fetch import FetchSettings, ImageFetcher
 
 
 class Core:
@@ -28,6 +29,7 @@ class Core:
         self.config = config
         self.sender = HttpSender(_sender_settings(config))
         self.tokens = token_source(config, home)
+        self._fetch_image = ImageFetcher(FetchSettings()) if config.fetch_images else None
         self.exchange = Exchange(
             backend=_backend(config),
             send=self.sender,
@@ -35,13 +37,20 @@ class Core:
             conversations=Conversations(),
             aliases=config.aliases,
             on_licensed_code=config.on_licensed_code,
+            max_choices=config.max_choices,
+            fetch_image=self._fetch_image,
         )
 
     async def __aenter__(self) -> Core:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
         await self.sender.close()
+        if self._fetch_image is not None:
+            await self._fetch_image.close()
 
 
 class App:
@@ -65,7 +74,7 @@ class App:
         try:
             await self._server.start(self._config.host, self._config.port)
         except OSError as fault:
-            await self.core.sender.close()
+            await self.core.close()
             # Codes of name look-ups are negative, and not the system's.
             reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
             raise ConfigError(f"Cannot listen on {self._config.host}:{self._config.port}: {reason}.") from None
@@ -82,7 +91,7 @@ class App:
 
     async def stop(self) -> None:
         await self._server.stop()
-        await self.core.sender.close()
+        await self.core.close()
 
 
 def token_source(config: Config, home: Path) -> TokenSource:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from cw_proxy.errors import ModelNotFound
-from cw_proxy.interfaces import Catalog
+from cw_proxy.interfaces import Catalog, ModelInfo
 
 # Answered by whatever the service takes by default.
 DEFAULT_NAMES = ("codewhisperer", "auto")
@@ -33,19 +33,19 @@ def needs_catalog(name: str, aliases: Mapping[str, str]) -> bool:
     return _aliased(name, aliases).lower() not in DEFAULT_NAMES
 
 
-def resolve(name: str, aliases: Mapping[str, str], catalog: Catalog) -> str | None:
-    """The service's id for a client's name; None is its default. Raises ModelNotFound."""
+def resolve(name: str, aliases: Mapping[str, str], catalog: Catalog) -> ModelInfo | None:
+    """The service's model for a client's name; None is its default. Raises ModelNotFound."""
     wanted = _aliased(name, aliases)
     if wanted.lower() in DEFAULT_NAMES:
         return None
-    ids = [model.id for model in catalog.models]
-    if wanted in ids:
-        return wanted
+    listed = {model.id: model for model in catalog.models}
+    if wanted in listed:
+        return listed[wanted]
     plain = _plain(wanted)
-    found = next((listed for listed in ids if _plain(listed) == plain), None)
+    found = next((model for model in catalog.models if _plain(model.id) == plain), None)
     if found is None:
         others = [alias for alias in aliases if alias != name]
-        raise ModelNotFound(_unknown(name[:100], [*ids, *others]), param="model")
+        raise ModelNotFound(_unknown(name[:100], [*listed, *others]), param="model")
     return found
 
 

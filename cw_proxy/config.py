@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from cw_proxy.errors import ConfigError
-from cw_proxy.references import OnLicensedCode
+from cw_proxy.filters.references import OnLicensedCode
 from cw_proxy.secret import Secret
 
 ENVIRONMENT_PREFIX = "CW_PROXY_"
@@ -59,6 +59,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     cors_origins: list[str] = _setting([], "Origins whose pages may call the server; `*` allows all.")
     max_body_bytes: Count = _setting(20 * 1024 * 1024, "Largest request body.")
     max_streams: Count = _setting(1000, "Requests answered at the same time; more get 503 `overloaded`.")
+    max_choices: Count = _setting(8, "Answers to one question (`n`); each is a call of its own.")
+    fetch_images: bool = _setting(
+        False, "Fetch the images that requests name by https URLs, from public addresses; else they come as data URLs."
+    )
     read_timeout: Seconds = _setting(60.0, "Seconds a client may take to send a request's body.")
     write_timeout: Seconds = _setting(60.0, "Seconds a client may take to accept a piece of an answer.")
     drain_timeout: Seconds = _setting(30.0, "Seconds that open streams get to finish after SIGTERM.")

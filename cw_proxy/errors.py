@@ -226,6 +226,14 @@ class EmptyUpstreamResponse(UpstreamError):
     default_code = "empty_upstream_response"
 
 
+class DemandUnmet(UpstreamError):
+    """The model was asked twice, and did not do what the request demands of it."""
+
+    default_code = "demand_unmet"
+    # It was asked again already.
+    should_retry = False
+
+
 class UpstreamTimeout(ProxyError):
     status = 504
     type = "timeout_error"

@@ -10,7 +10,7 @@ FAILED, after which nothing may come. One tool is open at a time: a backend whos
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Any, Literal, assert_never
 
@@ -68,6 +68,15 @@ class Usage(msgspec.Struct, frozen=True):
         )
         return Usage(*merged)
 
+    def plus(self, earlier: Usage) -> Usage:
+        """What this and an earlier call cost together, as far as this one says; what is no sum stays this one's."""
+        said = {name: getattr(self, name) for name in _SUMS if getattr(self, name) is not None}
+        sums = {name: value + (getattr(earlier, name) or 0) for name, value in said.items()}
+        return msgspec.structs.replace(self, **sums)
+
+
+_SUMS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "credits")
+
 
 class ToolOpen(msgspec.Struct, frozen=True):
     id: str
@@ -92,7 +101,16 @@ class Fail(msgspec.Struct, frozen=True):
     error: ProxyError
 
 
-Event = Begin | Text | Thought | Note | Usage | ToolOpen | ToolInput | ToolClose | End | Fail
+class Choice(msgspec.Struct, frozen=True):
+    """Where several answers to one question come at the same time: the whole batch belongs to this one.
+
+    It stands first in a batch, and only there. It is about who speaks, so the order below does not know it.
+    """
+
+    index: int
+
+
+Event = Begin | Text | Thought | Note | Usage | ToolOpen | ToolInput | ToolClose | End | Fail | Choice
 
 
 class State(Enum):
@@ -213,7 +231,7 @@ class Collector:
                 self._usage = self._usage.updated(event)
             case End() | Fail():
                 self._ending = event
-            case Begin():
+            case Begin() | Choice():
                 pass
             case _:
                 assert_never(event)
@@ -247,3 +265,22 @@ class Collector:
             usage=self._usage,
             finish_reason=self._ending.finish_reason,
         )
+
+
+class Choices:
+    """Folds the answers to one question, each by itself. `replies()` raises the error of the first that failed."""
+
+    def __init__(self, number: int) -> None:
+        self._collectors = [Collector() for _ in range(number)]
+
+    def feed(self, events: Sequence[Event]) -> None:
+        self._collectors[choice_of(events)].feed(events)
+
+    def replies(self) -> list[Reply]:
+        return [collector.reply() for collector in self._collectors]
+
+
+def choice_of(events: Sequence[Event]) -> int:
+    """Which of several answers a batch belongs to."""
+    first = events[0] if events else None
+    return first.index if isinstance(first, Choice) else 0

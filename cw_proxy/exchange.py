@@ -1,7 +1,7 @@
-"""One request, from ask to last event: model, conversation, token, the call, retries, the order of events.
+"""One request, from ask to last event: model, conversation, token, the call, retries, filters, the order of events.
 
 In: a Request and its owner. Out: batches of events, one for each network read. Refuses to know sockets and client
-protocols: it awaits only a Sender and a TokenSource.
+protocols: it awaits only a Sender, a TokenSource and an ImageSource.
 
 A failure before the first event is raised, so that it can carry a real status; after it, it comes as Fail. Inside,
 a call is tried again only before its first event: at most twice more when the service or the way to it failed, once
@@ -23,15 +23,17 @@ import msgspec
 
 from cw_proxy import catalog as catalogs
 from cw_proxy import errors
+from cw_proxy.calls import Calls, small
 from cw_proxy.conversations import Conversations, thread_of
 from cw_proxy.events import Begin, End, Event, Fail, OrderCheck, Usage
+from cw_proxy.filters import Filter, filters_for
+from cw_proxy.filters.references import OnLicensedCode, ReferenceFilter
 from cw_proxy.holds import Holds
-from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ModelInfo, Sender, TokenSource
+from cw_proxy.images import with_images
+from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ImageSource, ModelInfo, Sender, TokenSource
 from cw_proxy.model import Request
 from cw_proxy.model_list import ModelList
-from cw_proxy.references import OnLicensedCode, ReferenceFilter
 from cw_proxy.secret import digest
-from cw_proxy.stop import StopFilter
 from cw_proxy.tails import Tails
 from cw_proxy.usage import Calibration
 from cw_proxy.wire.call import HttpCall, HttpReply
@@ -41,7 +43,6 @@ log = logging.getLogger(__name__)
 RETRIES = 2
 _FIRST_DELAY = 0.2  # seconds; doubled each time, then jittered over its whole width
 _MAX_CATALOG_PAGES = 50
-_MAX_ERROR_BODY = 64 * 1024
 _MAX_MODELS = 4 * 1024 * 1024  # bytes of a page of models
 
 
@@ -50,6 +51,25 @@ class Asker(msgspec.Struct, frozen=True):
 
     owner: bytes
     headers: Mapping[str, str]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A request, and who will do what about it. No model means the upstream's default; `carried` names what the
+    upstream carries out by itself."""
+
+    request: Request
+    model: ModelInfo | None
+    carried: frozenset[str]
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The parameters that were accepted and change nothing."""
+        names = [*self.request.options, *(["reasoning_effort"] if self.request.reasoning_effort else [])]
+        return tuple(name for name in names if name not in self.carried)
+
+    @property
+    def model_id(self) -> str | None:
+        return self.model.id if self.model else None
 
 
 class Exchange:
@@ -64,16 +84,20 @@ class Exchange:
         conversations: Conversations,
         aliases: Mapping[str, str],
         on_licensed_code: OnLicensedCode = "flag",
+        max_choices: int = 8,
+        fetch_image: ImageSource | None = None,
         now: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._backend = backend
-        self._send = send
         self._tokens = tokens
+        self._calls = Calls(backend, send, tokens)
         self._conversations = conversations
         self._aliases = aliases
         self._on_licensed_code: OnLicensedCode = on_licensed_code
+        self._max_choices = max_choices
+        self._fetch_image = fetch_image
         self._now = now
         self._new_id = new_id
         self._sleep = sleep
@@ -86,26 +110,39 @@ class Exchange:
     def aliases(self) -> Mapping[str, str]:
         return self._aliases
 
-    async def run(self, request: Request, asker: Asker) -> AsyncGenerator[list[Event], None]:
-        """Batches of events in legal order. Raises ProxyError only before the first."""
-        token = digest((await self._tokens.credential()).access_token.reveal())
-        self._holds.check(token, now=self._now())
+    async def plan(self, request: Request) -> Plan:
+        """Raises ModelNotFound, what stands in the way of the list of models, and InvalidValue for images."""
+        if request.choices > self._max_choices:
+            raise errors.InvalidValue(f"At most {self._max_choices} answers are given to one question.", param="n")
+        async with self._held(probe=False):
+            model = await self._model(request.model)
+        carried = self._backend.carries(request, model)
+        if "image_url" not in carried:
+            request = await with_images(request, self._fetch_image)
+        return Plan(request, model, carried)
+
+    async def run(self, plan: Plan, asker: Asker, choice: int = 0) -> AsyncGenerator[list[Event], None]:
+        """One answer's batches of events, in legal order. Raises ProxyError only before the first.
+
+        `choice` is which of several answers to the same question this one is.
+        """
         references = ReferenceFilter(self._on_licensed_code)
-        stop = StopFilter(request.stop) if request.stop else None
+        filters = self._filters(plan, references)
         order = OrderCheck()
         async with AsyncExitStack() as call:
-            answer, batch = await self._asked(request, asker, token, call)
+            async with self._held() as token:
+                answer, events = await self._asked(plan, asker, choice, call)
+            self._holds.succeeded(token)
             try:
-                while batch:
-                    events = references.feed(batch)
-                    if stop is not None:
-                        events = stop.feed(events)
+                while events:
+                    for one in filters:
+                        events = one.feed(events)
                     order.feed(events)
                     if events:
                         yield events
-                    if stop is not None and stop.hit:
+                    if order.ended:
                         return
-                    batch = await answer.next()
+                    events = await answer.next()
             finally:
                 if references.licences:
                     # The names are the service's text: quoted.
@@ -113,31 +150,34 @@ class Exchange:
                 if answer.failure is not None:
                     self._holds.failed(token, answer.failure, now=self._now())
 
-    async def _asked(
-        self, request: Request, asker: Asker, token: bytes, call: AsyncExitStack
-    ) -> tuple[_Answer, list[Event]]:
-        """The answer, begun. What the outcome says about all calls with this token is kept."""
+    def _filters(self, plan: Plan, references: ReferenceFilter) -> list[Filter]:
+        scale = self._calibration.scale(plan.model_id or "")
+        return [references, *filters_for(plan.request, plan.carried, scale)]
+
+    @asynccontextmanager
+    async def _held(self, *, probe: bool = True) -> AsyncIterator[bytes]:
+        """Nothing is asked while the last answer stands for all calls with this token; a failure may be such a one."""
+        token = digest((await self._tokens.credential()).access_token.reveal())
+        self._holds.check(token, now=self._now(), probe=probe)
         try:
-            answer, batch = await self._in_conversation(request, asker, call)
+            yield token
         except errors.ProxyError as error:
             self._holds.failed(token, error, now=self._now())
             raise
-        self._holds.succeeded(token)
-        return answer, batch
 
-    async def _in_conversation(
-        self, request: Request, asker: Asker, call: AsyncExitStack
-    ) -> tuple[_Answer, list[Event]]:
-        model = await self._model(request.model)
+    async def _asked(self, plan: Plan, asker: Asker, choice: int, call: AsyncExitStack) -> tuple[_Answer, list[Event]]:
+        request, model = plan.request, plan.model
         thread = thread_of(request, asker.headers)
-        conversation_id = self._conversations.id_for(asker.owner, thread, now=self._now(), new_id=self._new_id)
+        # The chat goes on from at most one of several answers.
+        known = self._conversations.id_for(asker.owner, thread, now=self._now(), new_id=self._new_id)
+        conversation_id = self._new_id() if choice else known
 
         def build(credential: Credential) -> HttpCall:
             return self._backend.build(request, model=model, conversation_id=conversation_id, credential=credential)
 
         answer, batch = await self._begun(request, build, call)
-        answer.closing = lambda usage: self._known(request, model, usage)
-        if isinstance(batch[0], Begin) and batch[0].conversation_id:
+        answer.closing = lambda usage: self._known(request, plan.model_id, usage)
+        if isinstance(batch[0], Begin) and batch[0].conversation_id and not choice:
             self._conversations.adopt(asker.owner, thread, batch[0].conversation_id, now=self._now())
         return answer, batch
 
@@ -153,7 +193,7 @@ class Exchange:
         await self._tokens.credential()
         return await self._models.get()
 
-    async def _model(self, name: str) -> str | None:
+    async def _model(self, name: str) -> ModelInfo | None:
         if not catalogs.needs_catalog(name, self._aliases):
             return None
         return catalogs.resolve(name, self._aliases, await self.catalog())
@@ -171,8 +211,8 @@ class Exchange:
         return Catalog(tuple(models), default)
 
     async def _fetch_page(self, page: str | None) -> bytes:
-        async with self._opened(lambda credential: self._backend.list_models(credential, page)) as (reply, _):
-            return await _small(reply, _MAX_MODELS)
+        async with self._calls.opened(lambda credential: self._backend.list_models(credential, page)) as (reply, _):
+            return await small(reply, _MAX_MODELS)
 
     # --- one call, and its repeats ---
 
@@ -198,7 +238,7 @@ class Exchange:
         self, request: Request, build: Callable[[Credential], HttpCall], call: AsyncExitStack
     ) -> tuple[_Answer, list[Event]]:
         """One attempt. A Fail is raised while nothing but Begin came before it, so Begin waits for what follows."""
-        reply, account = await call.enter_async_context(self._opened(build))
+        reply, account = await call.enter_async_context(self._calls.opened(build))
         answer = _Answer(reply, self._backend.decoder(request, reply.headers), self._tails, account)
         waiting: list[Event] = []
         while events := await answer.next():
@@ -209,58 +249,6 @@ class Exchange:
             if following is not None:
                 break
         return answer, waiting
-
-    @asynccontextmanager
-    async def _opened(self, build: Callable[[Credential], HttpCall]) -> AsyncIterator[tuple[HttpReply, str]]:
-        """A 200's reply, and the account it is for. A refused token is replaced once, a missing profile found once."""
-        credential = await self._tokens.credential()
-        mended: set[type[errors.ProxyError]] = set()
-        while True:
-            async with self._send(build(credential)) as reply:
-                if reply.status == 200:
-                    # One login at a time, so that no profile is one account as well. Not the token: it changes.
-                    yield reply, credential.profile_arn or ""
-                    return
-                error = self._backend.failure(reply.status, reply.headers, await _small(reply))
-            better = None if type(error) in mended else await self._better(credential, error)
-            if better is None:
-                raise self._final(error)
-            mended.add(type(error))
-            credential = better
-
-    def _final(self, error: errors.ProxyError) -> errors.ProxyError:
-        if isinstance(error, errors.UpstreamTokenRefused):
-            return errors.UpstreamAccessDenied(f"{error.message.rstrip('.')}. {self._tokens.remedy}")
-        return error
-
-    async def _better(self, credential: Credential, error: errors.ProxyError) -> Credential | None:
-        """A credential with which the failed call may succeed."""
-        match error:
-            case errors.UpstreamTokenRefused():
-                fresh = await self._tokens.credential(rejected=credential.access_token)
-                return None if fresh.access_token == credential.access_token else fresh
-            case errors.UpstreamProfileRequired() if credential.profile_arn is None:
-                return await self._with_profile(credential)
-            case _:
-                return None
-
-    async def _with_profile(self, credential: Credential) -> Credential | None:
-        """The account's first profile, over the regions that may know it; remembered for later calls."""
-        failed: errors.UpstreamError | None = None
-        for call in self._backend.list_profiles(credential):
-            try:
-                async with self._send(call) as reply:
-                    body = await _small(reply)
-                    found = self._backend.parse_profiles(body) if reply.status == 200 else []
-            except errors.UpstreamError as error:
-                # Another region may still know.
-                failed, found = error, []
-            if found:
-                await self._tokens.remember_profile(found[0])
-                return msgspec.structs.replace(credential, profile_arn=found[0])
-        if failed is not None:
-            raise failed
-        return None
 
 
 class _Answer:
@@ -308,13 +296,3 @@ class _Answer:
             cut_off = self._tails.ended(self._account, tail=self._decoder.tail)
             events[-1:] = [Fail(cut_off)] if cut_off else [*self.closing(self._usage), events[-1]]
         return events
-
-
-async def _small(reply: HttpReply, most: int = _MAX_ERROR_BODY) -> bytes:
-    """The beginning of a body: what is too long to be read is too long to be right."""
-    body = bytearray()
-    async for chunk in reply.chunks:
-        body += chunk
-        if len(body) > most:
-            break
-    return bytes(body)

@@ -11,6 +11,9 @@ from typing import Any
 from cw_proxy.events import Note, Usage
 from cw_proxy.usage import TokenCount
 
+# What the proxy itself did to an answer is said once; what the service notes comes in lists.
+_SINGLE = ("rounds", "tool_calls_left_out", "text_beside_calls", "unwrapped")
+
 
 def usage_of(tokens: TokenCount) -> dict[str, Any]:
     return {
@@ -22,14 +25,22 @@ def usage_of(tokens: TokenCount) -> dict[str, Any]:
     }
 
 
-def extension_of(usage: Usage, notes: Sequence[Note]) -> dict[str, Any]:
-    """`x_cw`: what this backend says beside the text and OpenAI has no place for; empty when it says nothing."""
+def extension_of(usages: Sequence[Usage], notes: Sequence[Note]) -> dict[str, Any]:
+    """`x_cw`: what this backend says beside the text and OpenAI has no place for; empty when it says nothing.
+
+    Of several answers, credits add up, and the fullest context counts.
+    """
     extension: dict[str, Any] = {}
-    if usage.context_percent is not None:
-        extension["context_percent"] = usage.context_percent
-    if usage.credits is not None:
-        extension["credits"] = usage.credits
+    percents = [usage.context_percent for usage in usages if usage.context_percent is not None]
+    credits = [usage.credits for usage in usages if usage.credits is not None]
+    if percents:
+        extension["context_percent"] = max(percents)
+    if credits:
+        extension["credits"] = sum(credits)
     for note in notes:
+        if note.kind in _SINGLE:
+            extension[note.kind] = note.data
+            continue
         noted = note.data if isinstance(note.data, list) else [note.data]
         extension.setdefault(note.kind, []).extend(noted)
     return extension

@@ -38,13 +38,16 @@ class Holds:
     def __len__(self) -> int:
         return len(self._holds)
 
-    def check(self, token: bytes, *, now: float) -> None:
-        """Before a call. Raises the error that it would end with."""
+    def check(self, token: bytes, *, now: float, probe: bool = True) -> None:
+        """Before a call. Raises the error that it would end with.
+
+        Once the time is over, one call is let through: `probe` says whether this is a call that can be the one.
+        """
         hold = self._holds.get(token)
         if hold is None:
             return
         if now >= hold.until:
-            hold.until = now + PROBE
+            hold.until = now + PROBE if probe else hold.until
             return
         self.repeated += 1
         # A copy: one exception raised at many places would collect all their tracebacks.

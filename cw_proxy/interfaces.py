@@ -1,14 +1,14 @@
 """The shapes others plug into: a client protocol on the left, a backend on the right, a sender and tokens beside it.
 
 In and out: values of model.py, events.py and wire/. Refuses to know any implementation. Everything here is pure but
-the two awaited seams, `Sender` and `TokenSource`.
+the awaited seams, `Sender`, `ImageSource` and `TokenSource`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -49,6 +49,10 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class Encoder(Protocol):
+    @property
+    def ended(self) -> bool:
+        """Whether the last bytes were given out."""
+
     def feed(self, events: Sequence[Event]) -> bytes:
         """The client's bytes for these events; the ending event yields the last ones. Never holds text back."""
 
@@ -64,8 +68,8 @@ class Ask(Protocol):
 
     def encoder(self, stamp: Stamp) -> Encoder: ...
 
-    def render(self, reply: Reply, stamp: Stamp) -> bytes:
-        """The whole answer as one body."""
+    def render(self, replies: Sequence[Reply], stamp: Stamp) -> bytes:
+        """The whole answer as one body: `request.choices` replies."""
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -118,13 +122,15 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """A model the service lists. Token limits where it says them."""
+    """A model the service lists. Token limits where it says them; `fields` is the JSON Schema of what requests to this
+    model may carry beyond the service's own members."""
 
     id: str
     name: str = ""
     description: str = ""
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
+    fields: dict[str, Any] = {}
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -148,8 +154,14 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
 
-    def build(self, request: Request, *, model: str | None, conversation_id: str, credential: Credential) -> HttpCall:
-        """The call that asks. `model` is the upstream's own id, None for its default. Raises ProxyError."""
+    def carries(self, request: Request, model: ModelInfo | None) -> frozenset[str]:
+        """Which of the request's wishes the upstream carries out by itself: names of Request's members and of
+        options. The exchange sees to the others, as far as that can be done from outside."""
+
+    def build(
+        self, request: Request, *, model: ModelInfo | None, conversation_id: str, credential: Credential
+    ) -> HttpCall:
+        """The call that asks. No model means the upstream's default. Raises ProxyError."""
 
     def decoder(self, request: Request, headers: Mapping[str, str]) -> Decoder:
         """Decodes the body of a 200 that answers `request`; its headers have lower-case names."""
@@ -174,6 +186,11 @@ class Backend(Protocol):
 class Sender(Protocol):
     def __call__(self, call: HttpCall) -> AbstractAsyncContextManager[HttpReply]:
         """Sends; leaving the context drops what is unread. Raises UpstreamError, UpstreamTimeout; so does `chunks`."""
+
+
+class ImageSource(Protocol):
+    async def __call__(self, url: str, param: str) -> bytes:
+        """The bytes at a URL that a client named. Raises InvalidValue with `param`."""
 
 
 class TokenSource(Protocol):

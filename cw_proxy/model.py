@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 Role = Literal["system", "user", "assistant"]
-ToolChoice = Literal["auto", "none"]
+ToolChoice = Literal["auto", "none", "required"]
 
 
 class TextPart(msgspec.Struct, frozen=True):
@@ -23,6 +23,13 @@ class ImagePart(msgspec.Struct, frozen=True):
 
     format: str
     data: bytes
+
+
+class ImageLink(msgspec.Struct, frozen=True):
+    """An image somewhere else; `param` is its place in the client's body."""
+
+    url: str
+    param: str
 
 
 class DocumentPart(msgspec.Struct, frozen=True):
@@ -47,7 +54,7 @@ class ToolResultPart(msgspec.Struct, frozen=True):
     is_error: bool = False
 
 
-Part = TextPart | ImagePart | DocumentPart | ToolUsePart | ToolResultPart
+Part = TextPart | ImagePart | ImageLink | DocumentPart | ToolUsePart | ToolResultPart
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -67,18 +74,42 @@ class Tool(msgspec.Struct, frozen=True):
     schema: dict[str, Any]
 
 
+class JsonAnswer(msgspec.Struct, frozen=True):
+    """The answer is to be one JSON object; with a schema, a value that conforms to it. `param` is the schema's place
+    in the client's body."""
+
+    schema: dict[str, Any] | None = None
+    name: str = ""
+    description: str = ""
+    strict: bool = False
+    param: str = ""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One question to a model.
 
     `model` is the name the client used, aliases unresolved. `thread` is the client's own name for the chat, if it
-    gives one in the body. With `tool_choice` none, no tool call may come out, whatever is offered. `stop` holds at
-    most 4 texts. `ignored` names accepted parameters that change nothing.
+    gives one in the body. With `tool_choice` none, no tool call may come out, whatever is offered; with required, at
+    least one must. `stop` holds at most 4 texts. `max_tokens` bounds the answer, thoughts included. `choices` is how
+    many answers are wanted. `options` are accepted parameters that no backend has to understand, by the client's name
+    for them: a backend may pass them on.
     """
 
     model: str
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    json_answer: JsonAnswer | None = None
     stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    reasoning_effort: str | None = None
+    choices: int = 1
     thread: str | None = None
-    ignored: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
+
+    def continued(self, answer: str, text: str) -> Request:
+        """The same question, after this answer and what the user says to it."""
+        said = [Message("assistant", (TextPart(answer),))] if answer.strip() else []
+        messages = (*self.messages, *said, Message("user", (TextPart(text),)))
+        return msgspec.structs.replace(self, messages=messages)

@@ -10,13 +10,25 @@ pieces, and the same text gives the same number however it was cut.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from cw_proxy.events import Event, Reply, Text, Thought, ToolClose, ToolInput, ToolOpen, Usage
-from cw_proxy.model import DocumentPart, ImagePart, Part, Request, TextPart, Tool, ToolResultPart, ToolUsePart
+from cw_proxy.model import (
+    DocumentPart,
+    ImageLink,
+    ImagePart,
+    Part,
+    Request,
+    TextPart,
+    Tool,
+    ToolResultPart,
+    ToolUsePart,
+)
 
 Source = Literal["exact", "derived", "estimated"]
 
@@ -80,6 +92,20 @@ class Tally:
     def tokens(self) -> float:
         self._weigh()
         return self._weight
+
+    def fitting(self, text: str, room: float) -> int:
+        """How many characters of `text` can follow before the weight grows by more than `room`."""
+        self._weigh()
+        if self._growth(text) <= room:
+            return len(text)
+        # Weight only grows with every character.
+        return max(0, bisect_right(range(len(text)), room, key=lambda end: self._growth(text[:end])) - 1)
+
+    def _growth(self, text: str) -> float:
+        following = Tally()
+        following._last = self._last
+        following.feed(text)
+        return following.tokens
 
     def _weigh(self) -> None:
         data = "".join(self._pieces).encode("utf-8", "surrogatepass")
@@ -160,7 +186,7 @@ def _part(part: Part) -> float:
             return tally_of(part.name, _json(part.input)).tokens
         case ToolResultPart():
             return tally_of(part.text).tokens
-        case ImagePart():
+        case ImagePart() | ImageLink():
             return _IMAGE
         case DocumentPart():
             return len(part.data) * _DOCUMENT_BYTE
@@ -187,6 +213,13 @@ def count(request: Request, usage: Usage, said: AnswerTally) -> TokenCount:
         total = _whole(usage.context_percent / 100 * usage.window)
         return TokenCount(max(1, total - output), output, 0, "derived")
     return TokenCount(_whole(prompt_tokens(request) * scale), output, 0, "estimated")
+
+
+def together(counts: Sequence[TokenCount]) -> TokenCount:
+    """Several answers to one question: the question counts once, and the least certain number tells for all."""
+    order: tuple[Source, ...] = ("exact", "derived", "estimated")
+    source = max((one.source for one in counts), key=order.index)
+    return TokenCount(counts[0].input, sum(one.output for one in counts), counts[0].cached, source)
 
 
 def exact_input(usage: Usage) -> int | None:

@@ -15,9 +15,10 @@ import click
 import msgspec
 
 from cw_proxy import config, errors, events
-from cw_proxy.backends.codewhisperer import offer, turns
+from cw_proxy.backends.codewhisperer import offer, turns, wishes
 from cw_proxy.cli import root
 from cw_proxy.cli.serve import serve
+from cw_proxy.demands import json_answer, tool_call
 from cw_proxy.emulator import Settings, directives
 from cw_proxy.emulator.control import Control
 from cw_proxy.emulator.library import SCRIPTS
@@ -150,7 +151,7 @@ def _treatment(name: str) -> str:
             return "refused"
         except errors.InvalidValue:
             continue
-        return "ignored" if name in ask.request.ignored else "used"
+        return "ignored" if name in ask.request.options else "used"
     return "used"
 
 
@@ -163,9 +164,16 @@ def ignored_parameters() -> str:
     return ", ".join(code(name) for name, treatment in parameters() if treatment == "ignored") + ".\n"
 
 
+def our_texts() -> dict[str, str]:
+    said = {**vars(turns), **vars(offer), **vars(wishes)}
+    texts_of_ours = {name: value for name, value in said.items() if isinstance(value, str) and name.isupper()}
+    again = {"CALL_AGAIN": tool_call.CORRECTION, "JSON_AGAIN": json_answer.CORRECTION}
+    return {name: value for name, value in texts_of_ours.items() if not name.startswith("_")} | again
+
+
 def added_texts() -> str:
-    """The texts of ours that the service may get beside the client's: they are all in turns.py and offer.py."""
-    ours = {**vars(turns), **vars(offer)}
+    """The texts of ours that the service may get beside the client's."""
+    ours = our_texts()
     rows = ((f"“{ours[name]}”", code(name), when) for name, when in texts.ADDED_TEXTS.items())
     return table(("text", "name", "when it is sent"), rows)
 

@@ -52,6 +52,8 @@ ERRORS = {
     "UpstreamTls": "The service's certificate or handshake was not accepted.",
     "UpstreamProtocol": "The service sent bytes that its contract does not have.",
     "UpstreamTruncated": "The answer stopped before its end, or came damaged.",
+    "DemandUnmet": "The model did not call a tool, or did not answer with the JSON asked for, in two tries: "
+    "`tool_choice_unmet`, `invalid_structured_output`.",
     "EmptyUpstreamResponse": "The service ended its answer without any content. Tried twice before you see it.",
     "UpstreamTimeout": "The service was silent for `stall_timeout`.",
     "ShuttingDown": "SIGTERM has come: open streams end, new requests are refused. Carries `Retry-After`.",
@@ -67,13 +69,18 @@ PARAMETERS = {
     "stream_options": "`include_usage: true` puts `usage` on a last chunk of its own.",
     "stop": "At most four. Found by the proxy, also across deltas; the call to the service is then broken off.",
     "prompt_cache_key": "Names the conversation, unless a header does. See [conversations](#conversations).",
-    "n": "Only 1.",
+    "n": "Answers, each a call of its own; at most `max_choices`. See [several answers](#several-answers).",
+    "max_tokens": "The older name of `max_completion_tokens`.",
+    "max_completion_tokens": "See [length](#length).",
+    "response_format": "`text`, `json_object`, `json_schema`. See [structured output](#structured-output).",
+    "reasoning_effort": "Passed on where the model takes it; else named in `x-cw-proxy-ignored`.",
+    "parallel_tool_calls": "With `false` the first call comes out, and no other. See [tools](#tools).",
     "logprobs": "Only `false`.",
     "top_logprobs": "Only 0.",
     "modalities": 'Only `["text"]`.',
     "audio": "",
     "tools": "Functions, with any name and any schema of an object. See [tools](#tools).",
-    "tool_choice": "`auto` or `none`; anything else is refused.",
+    "tool_choice": "`auto`, `none`, `required`, a tool, or `allowed_tools`. See [tools](#tools).",
     "functions": "The older form of `tools`. An empty list is taken.",
     "function_call": "The older form of `tool_choice`.",
 }
@@ -89,6 +96,12 @@ ADDED_TEXTS = {
     "STUB": "As the description of a tool that the history names and the request does not offer.",
     "SHORTENED": "At the end of a tool's description that is too long; the whole stands in the system text.",
     "NO_OUTPUT": "As a tool's result that has no text.",
+    "CALL_ONE": "At the end of the current turn, when `tool_choice` leaves one tool to call.",
+    "CALL_ANY": "The same, when it leaves several.",
+    "JSON_OBJECT": "At the end of the current turn, for `json_object`.",
+    "JSON_SCHEMA": "At the end of the current turn, for `json_schema`; the schema follows.",
+    "CALL_AGAIN": "As the next user turn, when the model called no tool though it had to.",
+    "JSON_AGAIN": "As the next user turn, when the answer was not the JSON asked for.",
 }
 
 EVENTS = {

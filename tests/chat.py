@@ -47,7 +47,7 @@ def reply_of(events: list[Event]) -> Reply:
 
 
 def rendered(events: list[Event]) -> bytes:
-    return ChatAsk(REQUEST, False, False).render(reply_of(events), STAMP)
+    return ChatAsk(REQUEST, False, False).render([reply_of(events)], STAMP)
 
 
 def meant(events: list[Event]) -> Folded:

@@ -46,7 +46,8 @@ RESOLVED = [
 
 @pytest.mark.parametrize(("name", "wanted"), RESOLVED)
 def test_a_name_means_a_model(name: str, wanted: str | None) -> None:
-    assert resolve(name, ALIASES, LISTED) == wanted
+    model = resolve(name, ALIASES, LISTED)
+    assert (model.id if model else None) == wanted
     assert needs_catalog(name, ALIASES) == (wanted is not None)
 
 

@@ -27,7 +27,6 @@ from servers import clean_environment, program, serving
 
 import cw_proxy
 from cw_proxy import config
-from cw_proxy.backends.codewhisperer import offer, turns
 from cw_proxy.cli import root
 from cw_proxy.emulator import Settings, directives
 from cw_proxy.errors import ProxyError
@@ -102,12 +101,7 @@ def test_the_words_beside_the_code_have_no_leftovers(generate: ModuleType) -> No
 
 
 def test_every_text_of_ours_in_a_prompt_is_told(generate: ModuleType) -> None:
-    constants = {
-        name
-        for name, value in [*vars(turns).items(), *vars(offer).items()]
-        if name.isupper() and isinstance(value, str)
-    }
-    assert {name for name in constants if not name.startswith("_")} == set(generate.texts.ADDED_TEXTS)
+    assert set(generate.our_texts()) == set(generate.texts.ADDED_TEXTS)
 
 
 # --- what must be documented ------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ TABLE: dict[type[ProxyError], tuple[int, str, str, dict[str, str]]] = {
     errors.UpstreamTls: (502, "upstream_error", "upstream_tls", {}),
     errors.UpstreamProtocol: (502, "upstream_error", "upstream_protocol", {}),
     errors.UpstreamTruncated: (502, "upstream_error", "upstream_truncated", {}),
+    errors.DemandUnmet: (502, "upstream_error", "demand_unmet", {"x-should-retry": "false"}),
     errors.EmptyUpstreamResponse: (502, "upstream_error", "empty_upstream_response", {}),
     errors.UpstreamTimeout: (504, "timeout_error", "upstream_timeout", {}),
     errors.ShuttingDown: (503, "server_error", "shutting_down", {}),

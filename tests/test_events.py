@@ -13,6 +13,8 @@ from cw_proxy.errors import UpstreamProtocol, UpstreamTruncated
 from cw_proxy.events import (
     ORDER,
     Begin,
+    Choice,
+    Choices,
     Collector,
     End,
     Event,
@@ -29,6 +31,7 @@ from cw_proxy.events import (
     ToolInput,
     ToolOpen,
     Usage,
+    choice_of,
 )
 
 FAIL = Fail(UpstreamTruncated("Cut."))
@@ -63,7 +66,7 @@ ALLOWED: dict[type[Event], set[State]] = {
 
 
 def test_every_event_stands_in_the_table() -> None:
-    assert set(SAMPLES) == set(ALLOWED) == set(get_args(Event))
+    assert set(SAMPLES) == set(ALLOWED) == set(get_args(Event)) - {Choice}
     assert set(ORDER) == set(State)
 
 
@@ -144,3 +147,34 @@ def test_a_failure_is_raised_as_itself() -> None:
 def test_events_without_an_end_are_no_answer() -> None:
     with pytest.raises(OrderViolation):
         collected(Begin(), Text("a"))
+
+
+def test_a_batch_of_one_of_several_answers_says_whose_it_is() -> None:
+    assert [choice_of(batch) for batch in ([], [Begin()], [Choice(0), Begin()], [Choice(2), Text("a")])] == [0, 0, 0, 2]
+
+
+def test_several_answers_are_folded_each_by_itself() -> None:
+    choices = Choices(2)
+    for batch in ([Choice(1), Begin(), Text("b")], [Choice(0), Begin(), Text("a")], [Choice(1), End("length")]):
+        choices.feed(batch)
+    with pytest.raises(OrderViolation):
+        choices.replies()
+    choices.feed([Choice(0), Text("A"), End("stop")])
+    assert [(reply.text, reply.finish_reason) for reply in choices.replies()] == [("aA", "stop"), ("b", "length")]
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier", "both"),
+    [
+        (Usage(), Usage(input_tokens=5, credits=1.0), Usage()),
+        (Usage(input_tokens=2), Usage(input_tokens=5, output_tokens=9), Usage(input_tokens=7)),
+        (
+            Usage(credits=0.5, context_percent=3.0),
+            Usage(credits=1.0, context_percent=2.0),
+            Usage(credits=1.5, context_percent=3.0),
+        ),
+        (Usage(output_tokens=2, window=10), Usage(), Usage(output_tokens=2, window=10)),
+    ],
+)
+def test_two_calls_cost_what_both_cost(later: Usage, earlier: Usage, both: Usage) -> None:
+    assert later.plus(earlier) == both

@@ -4,156 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from contextlib import aclosing
 
 import pytest
+from stage import TAIL, TAIL_EVENT, Answer, Stage, Tokens, listed, ok, refused, text
 from strategies import exception, frame, request, say
 
 from cw_proxy import errors
-from cw_proxy.backends.codewhisperer import CodeWhisperer
-from cw_proxy.backends.codewhisperer.hosts import Hosts
-from cw_proxy.conversations import Conversations
-from cw_proxy.events import Begin, End, Event, Fail, Note, OrderCheck, Text, Usage
-from cw_proxy.exchange import Asker, Exchange
-from cw_proxy.interfaces import Credential
-from cw_proxy.model import Request
-from cw_proxy.references import OnLicensedCode
-from cw_proxy.secret import Secret
-from cw_proxy.wire.call import HttpCall, HttpReply
-
-HOSTS = Hosts("https://service.example", "https://runtime.example", "us-east-1")
-TAIL = frame("contextUsageEvent", {"contextUsagePercentage": 5.0})
-TAIL_EVENT = Usage(context_percent=5.0)
-PROFILE = "arn:aws:codewhisperer:us-east-1:000000000000:profile/EXAMPLE"
-ME = Asker(b"me", {})
-
-
-def text(content: str) -> bytes:
-    return frame("assistantResponseEvent", {"content": content})
-
-
-class Answer:
-    """What the service answers to one call: a body in network reads, which a ProxyError breaks off."""
-
-    def __init__(self, *pieces: bytes | errors.ProxyError, status: int = 200, **headers: str) -> None:
-        self.status = status
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.pieces = pieces
-        self.gate: asyncio.Event | None = None  # the last piece waits for it
-        self.closed = False
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for piece in self.pieces:
-            if self.gate is not None and piece is self.pieces[-1]:
-                await self.gate.wait()
-            if isinstance(piece, errors.ProxyError):
-                raise piece
-            yield piece
-
-
-def ok(content: str = "hello") -> Answer:
-    return Answer(text(content), TAIL)
-
-
-def refused(status: int, name: str, message: str = "No.", reason: str | None = None) -> Answer:
-    return Answer(json.dumps({"__type": name, "message": message, "reason": reason}).encode(), status=status)
-
-
-def listed(*ids: str, page: str | None = None) -> Answer:
-    return Answer(json.dumps({"models": [{"modelId": name} for name in ids], "nextToken": page}).encode())
-
-
-def profiles(*arns: str) -> Answer:
-    return Answer(json.dumps({"profiles": [{"arn": arn} for arn in arns]}).encode())
-
-
-class Service:
-    """A sender that plays answers in order and keeps the calls."""
-
-    def __init__(self, answers: Sequence[Answer | errors.ProxyError]) -> None:
-        self.answers = list(answers)
-        self.calls: list[HttpCall] = []
-
-    @asynccontextmanager
-    async def __call__(self, call: HttpCall) -> AsyncIterator[HttpReply]:
-        self.calls.append(call)
-        answer = self.answers.pop(0)
-        if isinstance(answer, errors.ProxyError):
-            raise answer
-        try:
-            yield HttpReply(answer.status, answer.headers, answer.chunks())
-        finally:
-            answer.closed = True
-
-    @property
-    def paths(self) -> list[str]:
-        return [call.url.partition("example/")[2].partition("?")[0] for call in self.calls]
-
-    def states(self) -> list[dict[str, Any]]:
-        return [json.loads(call.body)["conversationState"] for call in self.calls if b"conversationState" in call.body]
-
-
-class Tokens:
-    """Tokens in order: the next one is there once the one before is refused."""
-
-    remedy = "Sign in again."
-
-    def __init__(self, *tokens: str, profile: str | None = None) -> None:
-        self.tokens = [*tokens]
-        self.profile = profile
-        self.refused: list[str] = []
-
-    async def credential(self, *, rejected: Secret | None = None) -> Credential:
-        if rejected is not None:
-            self.refused.append(rejected.reveal())
-            if len(self.tokens) > 1 and rejected == Secret(self.tokens[0]):
-                self.tokens.pop(0)
-        return Credential(Secret(self.tokens[0]), "us-east-1", self.profile)
-
-    async def remember_profile(self, arn: str) -> None:
-        self.profile = arn
-
-
-class Stage:
-    """An exchange with everything around it in memory; time is turned by hand."""
-
-    def __init__(
-        self,
-        *answers: Answer | errors.ProxyError,
-        tokens: Tokens | None = None,
-        hosts: Hosts = HOSTS,
-        licensed: OnLicensedCode = "flag",
-    ) -> None:
-        self.service = Service(answers)
-        self.tokens = tokens or Tokens("token")
-        self.now = 0.0
-        self.delays: list[float] = []
-        self.ids = iter(f"id-{number}" for number in range(1000))
-        self.exchange = Exchange(
-            backend=CodeWhisperer(hosts=hosts, origin="CLI", max_body=10_000, opt_out=True),
-            send=self.service,
-            tokens=self.tokens,
-            conversations=Conversations(),
-            aliases={"mine": "claude-x"},
-            on_licensed_code=licensed,
-            now=lambda: self.now,
-            new_id=lambda: next(self.ids),
-            sleep=self.sleep,
-        )
-
-    async def sleep(self, seconds: float) -> None:
-        self.delays.append(seconds)
-
-    async def batches(self, asked: Request | None = None, asker: Asker = ME) -> list[list[Event]]:
-        return [batch async for batch in self.exchange.run(asked or request(say("user", "hello")), asker)]
-
-    async def events(self, asked: Request | None = None, asker: Asker = ME) -> list[Event]:
-        events = [event for batch in await self.batches(asked, asker) for event in batch]
-        OrderCheck().feed(events)
-        return events
-
+from cw_proxy.events import Begin, End, Event, Fail, Note, Text, Usage
+from cw_proxy.exchange import Asker
+from cw_proxy.filters.references import OnLicensedCode
 
 # --- the answer ---
 
@@ -221,7 +81,7 @@ async def test_metadata_alone_waits_for_what_follows() -> None:
 async def test_text_is_passed_on_before_the_service_goes_on() -> None:
     answer = Answer(text("a"), TAIL)
     answer.gate = asyncio.Event()
-    async with aclosing(Stage(answer).exchange.run(request(say("user", "hello")), ME)) as batches:
+    async with aclosing(Stage(answer).run()) as batches:
         assert await anext(batches) == [Begin(), Text("a")]
         assert not answer.closed
     assert answer.closed
@@ -366,7 +226,7 @@ async def test_what_is_about_one_request_holds_back_no_other(answer: Answer, err
 
 async def test_a_quota_that_ends_in_the_middle_of_an_answer_is_kept_as_well() -> None:
     stage = Stage(Answer(text("a"), exception("throttlingException", "MONTHLY_REQUEST_COUNT")), ok())
-    async with aclosing(stage.exchange.run(request(say("user", "hello")), ME)) as batches:
+    async with aclosing(stage.run()) as batches:
         async for events in batches:
             if isinstance(events[-1], Fail):
                 break
@@ -380,78 +240,6 @@ async def test_a_denied_list_of_models_is_held_back_too() -> None:
         with pytest.raises(errors.UpstreamAccessDenied):
             await stage.events(request(say("user", "hello"), model="claude-x"))
     assert stage.service.paths == ["ListAvailableModels"]
-
-
-# --- the token and the profile ---
-
-EXPIRED = refused(403, "AccessDeniedException", "The bearer token included in the request is invalid.")
-
-
-async def test_a_refused_token_is_replaced_once() -> None:
-    stage = Stage(EXPIRED, ok(), tokens=Tokens("old", "new"))
-    assert Text("hello") in await stage.events()
-    assert [call.headers["Authorization"] for call in stage.service.calls] == ["Bearer old", "Bearer new"]
-    assert (stage.tokens.refused, stage.delays) == (["old"], [])
-
-
-async def test_a_second_refusal_is_the_services_word() -> None:
-    stage = Stage(EXPIRED, EXPIRED, ok(), tokens=Tokens("old", "new", "newer"))
-    with pytest.raises(errors.UpstreamAccessDenied, match=r"bearer token .* invalid\. Sign in again\."):
-        await stage.events()
-    assert stage.tokens.refused == ["old"]
-
-
-async def test_a_token_that_cannot_be_replaced_is_not_sent_again() -> None:
-    stage = Stage(EXPIRED, ok())
-    with pytest.raises(errors.UpstreamAccessDenied, match=r"Sign in again\."):
-        await stage.events()
-    assert len(stage.service.calls) == 1
-
-
-NEEDS_PROFILE = refused(400, "ValidationException", "profileArn is required for this request.")
-
-
-async def test_a_missing_profile_is_found_once_and_remembered() -> None:
-    stage = Stage(NEEDS_PROFILE, profiles(PROFILE), ok(), ok("again"))
-    await stage.events()
-    assert stage.service.paths == [
-        "generateAssistantResponse",
-        "ListAvailableProfiles",
-        "generateAssistantResponse",
-    ]
-    assert Text("again") in await stage.events()
-    sent = [json.loads(call.body).get("profileArn") for call in stage.service.calls]
-    assert sent == [None, None, PROFILE, PROFILE]
-
-
-async def test_an_account_without_profiles_hears_the_services_word() -> None:
-    stage = Stage(NEEDS_PROFILE, profiles(), ok())
-    with pytest.raises(errors.UpstreamProfileRequired):
-        await stage.events()
-    assert len(stage.service.calls) == 2
-
-
-async def test_the_profile_is_looked_for_in_the_next_region_when_one_fails() -> None:
-    stage = Stage(NEEDS_PROFILE, DOWN, profiles(PROFILE), ok(), hosts=Hosts("https://service.example"))
-    assert Text("hello") in await stage.events()
-    assert stage.tokens.profile == PROFILE
-
-
-async def test_token_and_profile_may_both_be_wanting() -> None:
-    stage = Stage(EXPIRED, NEEDS_PROFILE, profiles(PROFILE), ok(), tokens=Tokens("old", "new"))
-    assert Text("hello") in await stage.events()
-    assert stage.tokens.profile == PROFILE
-
-
-async def test_no_login_is_raised_before_any_call() -> None:
-    class SignedOut(Tokens):
-        async def credential(self, *, rejected: Secret | None = None) -> Credential:
-            raise errors.LoginRequired("Run `cw-proxy login`.")
-
-    stage = Stage(ok(), tokens=SignedOut())
-    with pytest.raises(errors.LoginRequired):
-        await stage.events()
-    assert stage.service.calls == []
 
 
 # --- licensed code ---
@@ -499,7 +287,7 @@ async def test_a_client_that_leaves_closes_the_call() -> None:
     begun = asyncio.Event()
 
     async def listen() -> None:
-        async with aclosing(stage.exchange.run(request(say("user", "hello")), ME)) as batches:
+        async with aclosing(stage.run()) as batches:
             async for _ in batches:
                 begun.set()
 
@@ -509,14 +297,6 @@ async def test_a_client_that_leaves_closes_the_call() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert answer.closed
-
-
-@pytest.mark.parametrize("answer", [EXPIRED, refused(500, "InternalServerException"), LOST])
-async def test_every_call_is_closed_before_the_next(answer: Answer) -> None:
-    answer.closed = False
-    stage = Stage(answer, ok(), tokens=Tokens("old", "new"))
-    await stage.events()
     assert answer.closed
 
 
@@ -631,10 +411,3 @@ async def test_two_owners_never_share_a_conversation() -> None:
     for owner in (b"me", b"you", b"me"):
         await stage.events(asker=Asker(owner, {"session-id": "same"}))
     assert [state["conversationId"] for state in stage.service.states()] == ["id-0", "id-1", "id-0"]
-
-
-async def test_an_error_page_is_not_read_without_end() -> None:
-    answer = Answer(*[b"x" * 10_000] * 1000, status=400)
-    with pytest.raises(errors.UpstreamRejected):
-        await Stage(answer).events()
-    assert answer.closed

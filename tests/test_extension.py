@@ -37,4 +37,4 @@ CASES: list[tuple[Usage, list[Note], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("usage", "notes", "extension"), CASES)
 def test_what_is_said_beside_the_text(usage: Usage, notes: list[Note], extension: dict[str, Any]) -> None:
-    assert extension_of(usage, notes) == extension
+    assert extension_of([usage], notes) == extension

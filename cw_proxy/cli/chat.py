@@ -46,10 +46,12 @@ async def _ask(config: Config, question: str, model: str, system: str | None, as
     messages = [Message("system", (TextPart(_mended(system)),))] if system else []
     request = Request(model=model, messages=(*messages, Message("user", (TextPart(question),))))
     collector, printer = Collector(), Printer(as_json)
-    async with Core(config, home()) as core, aclosing(core.exchange.run(request, Asker(b"", {}))) as batches:
-        async for events in batches:
-            collector.feed(events)
-            printer.show("".join(event.text for event in events if isinstance(event, Text)))
+    async with Core(config, home()) as core:
+        plan = await core.exchange.plan(request)
+        async with aclosing(core.exchange.run(plan, Asker(b"", {}))) as batches:
+            async for events in batches:
+                collector.feed(events)
+                printer.show("".join(event.text for event in events if isinstance(event, Text)))
     # Raises what ended the answer, if it was not its end.
     reply = collector.reply()
     printer.end(model, reply.text, reply.finish_reason)

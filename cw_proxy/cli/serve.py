@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     type=click.Choice(["flag", "drop", "pass"]),
     help="Code of which the service names the licence: say so, take it out, or say nothing.  [default: flag]",
 )
+@click.option("--fetch-images", is_flag=True, default=None, help="Fetch images that requests name by https URLs.")
 @click.option("--debug", is_flag=True, default=None, help="Log more. Never tokens, keys or what is said.")
 @settings.config_option
 def serve(config_file: Path | None, **flags: object) -> None:

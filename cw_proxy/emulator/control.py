@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from cw_proxy.emulator.script import ScriptError, compile_script
+from cw_proxy.emulator.script import ScriptError, compile_takes
 from cw_proxy.emulator.settings import Settings, SettingsError
 from cw_proxy.emulator.stats import Stats
 
@@ -66,7 +66,7 @@ class Control:
         """Compiled at once: a mistake shows here, not when the script is played."""
         try:
             steps = msgspec.json.decode(await request.read(), type=list[Any])
-            compile_script(steps)
+            compile_takes(steps)
         except (msgspec.DecodeError, ScriptError) as fault:
             return _json({"error": str(fault)}, 400)
         self._scripts[request.match_info["name"]] = steps

@@ -23,6 +23,8 @@ clocks: player.py carries a plan out.
     {"repeat": n, "steps": [...]}            the steps, n times
     {"status": 429, "error": NAME, "reason": ..., "message": ...}      an HTTP error instead of a stream
     {"headers": {...}}                       more headers on the answer
+
+A script that is `[{"takes": [[...], [...]]}]` plays its takes call by call; the last one stays.
 """
 
 from __future__ import annotations
@@ -93,6 +95,13 @@ def compile_script(steps: object) -> Plan:
     compiler = _Compiler()
     compiler.run(steps)
     return compiler.plan
+
+
+def compile_takes(script: object) -> list[Plan]:
+    """What each call gets; at least one plan. Raises ScriptError."""
+    alone = as_object(script[0]) if isinstance(script, list) and len(script) == 1 else {}
+    takes = as_list(alone.get("takes")) or [script]
+    return [compile_script(steps) for steps in takes]
 
 
 class _Compiler:

@@ -90,6 +90,7 @@ class Emulator:
         self.settings.update(self._initial)
         self.stats.reset()
         self._streaming.faults.clear()
+        self._streaming.played.clear()
         self.scripts.clear()
         self.scripts.update(SCRIPTS)
 

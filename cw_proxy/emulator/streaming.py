@@ -24,7 +24,7 @@ from cw_proxy.emulator.loose import as_object, as_text
 from cw_proxy.emulator.model_fields import read_wishes
 from cw_proxy.emulator.player import Player
 from cw_proxy.emulator.refusal import Refusal
-from cw_proxy.emulator.script import Plan, Write, compile_script
+from cw_proxy.emulator.script import Plan, Write, compile_takes
 from cw_proxy.emulator.service import (
     Form,
     check_account,
@@ -58,6 +58,7 @@ class StreamingService:
         self._scripts = scripts
         self._accepts_token = accepts_token
         self.faults: dict[str, int] = {}
+        self.played: dict[str, int] = {}  # how often, by script
         self.closing = False
         self._change = asyncio.Event()
         self._connections: WeakSet[asyncio.Transport] = WeakSet()
@@ -136,7 +137,10 @@ class StreamingService:
         if steps is None:
             known = ", ".join(sorted(self._scripts))
             raise Refusal("ResourceNotFoundException", f"There is no script {name!r}. Known: {known}.")
-        return self._with_tail(compile_script(steps), conversation, Decision())
+        takes = compile_takes(steps)
+        played = self.played.get(name, 0)
+        self.played[name] = played + 1
+        return self._with_tail(takes[min(played, len(takes) - 1)], conversation, Decision())
 
     def _with_tail(self, plan: Plan, conversation: Conversation, decision: Decision) -> Plan:
         if plan.complete and plan.refusal is None:

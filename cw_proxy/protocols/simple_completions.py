@@ -16,6 +16,7 @@ from cw_proxy import body
 from cw_proxy.errors import InvalidValue, ProxyError, UnsupportedParameter
 from cw_proxy.events import (
     Begin,
+    Choice,
     End,
     Event,
     Fail,
@@ -27,17 +28,17 @@ from cw_proxy.events import (
     ToolInput,
     ToolOpen,
     Usage,
+    choice_of,
 )
 from cw_proxy.extension import extension_of, usage_of
+from cw_proxy.filters.stop import read_sequences
 from cw_proxy.interfaces import Ask, Binding, Encoder, ErrorReply, Http, Stamp
 from cw_proxy.model import Message, Request, TextPart
-from cw_proxy.stop import read_sequences
-from cw_proxy.usage import AnswerTally, count, reply_tally
+from cw_proxy.usage import AnswerTally, count, reply_tally, together
 from cw_proxy.wire import sse
 
-# Accepted because clients send them; they change nothing.
-IGNORED = (
-    "max_tokens",
+# Accepted because clients send them; a backend may pass them on.
+OPTIONS = (
     "temperature",
     "top_p",
     "seed",
@@ -101,13 +102,15 @@ class CompletionAsk(msgspec.Struct, frozen=True):
     def encoder(self, stamp: Stamp) -> Encoder:
         return CompletionEncoder(self.request, self.include_usage, stamp)
 
-    def render(self, reply: Reply, stamp: Stamp) -> bytes:
+    def render(self, replies: Sequence[Reply], stamp: Stamp) -> bytes:
+        tokens = together([count(self.request, reply.usage, reply_tally(reply)) for reply in replies])
         completion = {
             **_envelope(self.request, stamp),
-            "choices": [_choice(reply.text, _reason(reply.finish_reason))],
-            "usage": usage_of(count(self.request, reply.usage, reply_tally(reply))),
+            "choices": [_choice(at, reply.text, _reason(reply.finish_reason)) for at, reply in enumerate(replies)],
+            "usage": usage_of(tokens),
         }
-        if extension := extension_of(reply.usage, reply.notes):
+        notes = [note for reply in replies for note in reply.notes]
+        if extension := extension_of([reply.usage for reply in replies], notes):
             completion["x_cw"] = extension
         return _json(completion)
 
@@ -121,7 +124,9 @@ def _ask(said: _Body) -> CompletionAsk:
         model=said.model,
         messages=(Message("user", (TextPart(_prompt(said.prompt)),)),),
         stop=read_sequences(said.stop),
-        ignored=tuple(name for name in IGNORED if getattr(said, name) is not None),
+        max_tokens=_positive("max_tokens", said.max_tokens),
+        choices=_positive("n", said.n) or 1,
+        options={name: value for name in OPTIONS if (value := getattr(said, name)) is not None},
     )
     include_usage = bool(said.stream_options and said.stream_options.include_usage)
     return CompletionAsk(request, bool(said.stream), include_usage)
@@ -132,12 +137,18 @@ def _refuse_unsupported(said: _Body) -> None:
         "suffix": bool(said.suffix),
         "echo": bool(said.echo),
         "logprobs": said.logprobs is not None,
-        "best_of": said.best_of not in (None, 1),
-        "n": said.n not in (None, 1),
+        # Writing more answers than are sent would cost what nobody asked to pay.
+        "best_of": said.best_of not in (None, said.n or 1),
     }
     for param, asked in refused.items():
         if asked:
             raise UnsupportedParameter(f"This value of {param!r} is not supported here.", param=param)
+
+
+def _positive(param: str, said: int | None) -> int | None:
+    if said is not None and said < 1:
+        raise InvalidValue("This is at least 1.", param=param)
+    return said
 
 
 def _prompt(said: str | list[Any]) -> str:
@@ -156,35 +167,40 @@ def _prompt(said: str | list[Any]) -> str:
 class CompletionEncoder:
     """Events → `text_completion` frames. A Fail yields an error frame and nothing after it, [DONE] neither."""
 
+    ended = False
+
     def __init__(self, request: Request, include_usage: bool, stamp: Stamp) -> None:
         self._request = request
         self._include_usage = include_usage
         self._head = _json(_envelope(request, stamp))[:-1]
         self._tail = b',"usage":null}' if include_usage else b"}"
-        self._said = AnswerTally()
-        self._usage = Usage()
+        self._said = [AnswerTally() for _ in range(request.choices)]
+        self._usages = [Usage()] * request.choices
         self._notes: list[Note] = []
+        self._open = request.choices
 
     def feed(self, events: Sequence[Event]) -> bytes:
-        return b"".join(map(self._frame, events))
+        at = choice_of(events)
+        return b"".join(self._frame(event, at) for event in events)
 
-    def _frame(self, event: Event) -> bytes:
+    def _frame(self, event: Event, at: int) -> bytes:
         # Thoughts and calls have no place here; they were written all the same, and count.
-        self._said.feed(event)
+        self._said[at].feed(event)
         match event:
             case Text():
-                return self._chunk(_choice(event.text, None))
+                return self._chunk(_choice(at, event.text, None))
             case Usage():
-                self._usage = self._usage.updated(event)
+                self._usages[at] = self._usages[at].updated(event)
                 return b""
             case Note():
                 self._notes.append(event)
                 return b""
-            case Begin() | Thought() | ToolOpen() | ToolInput() | ToolClose():
+            case Begin() | Thought() | ToolOpen() | ToolInput() | ToolClose() | Choice():
                 return b""
             case End():
-                return self._end(event)
+                return self._end(event, at)
             case Fail():
+                self.ended = True
                 return sse.data(event.error.body())
             case _:
                 assert_never(event)
@@ -192,14 +208,19 @@ class CompletionEncoder:
     def _chunk(self, choice: dict[str, Any], extra: bytes = b"") -> bytes:
         return sse.data(self._head + b',"choices":[' + _json(choice) + b"]" + extra + self._tail)
 
-    def _end(self, end: End) -> bytes:
-        extension = extension_of(self._usage, self._notes)
+    def _end(self, end: End, at: int) -> bytes:
+        choice = _choice(at, "", _reason(end.finish_reason))
+        self._open -= 1
+        if self._open:
+            return self._chunk(choice)
+        self.ended = True
+        extension = extension_of(self._usages, self._notes)
         extra = b',"x_cw":' + _json(extension) if extension else b""
-        choice = _choice("", _reason(end.finish_reason))
         if not self._include_usage:
             return self._chunk(choice, extra) + sse.DONE
-        tokens = usage_of(count(self._request, self._usage, self._said))
-        last = self._head + b',"choices":[],"usage":' + _json(tokens) + extra + b"}"
+        pairs = zip(self._usages, self._said, strict=True)
+        tokens = together([count(self._request, usage, said) for usage, said in pairs])
+        last = self._head + b',"choices":[],"usage":' + _json(usage_of(tokens)) + extra + b"}"
         return self._chunk(choice) + sse.data(last) + sse.DONE
 
 
@@ -207,8 +228,8 @@ def _envelope(request: Request, stamp: Stamp) -> dict[str, Any]:
     return {"id": f"cmpl-{stamp.new_id()}", "object": "text_completion", "created": stamp.now, "model": request.model}
 
 
-def _choice(text: str, finish_reason: str | None) -> dict[str, Any]:
-    return {"text": text, "index": 0, "logprobs": None, "finish_reason": finish_reason}
+def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, Any]:
+    return {"text": text, "index": index, "logprobs": None, "finish_reason": finish_reason}
 
 
 def _reason(finish_reason: str) -> str:

@@ -52,6 +52,15 @@ async def test_scripts(caller: Caller) -> None:
         assert (await caller.post("/_emulator/scripts/wrong", wrong))[0] == 400
 
 
+async def test_takes(caller: Caller) -> None:
+    await caller.post("/_emulator/scripts/mine", [{"takes": [[{"text": "a"}], [{"text": "b"}]]}])
+    assert [(await caller.ask("play the script mine")).text for _ in range(3)] == ["a", "b", "b"]
+    await caller.post("/_emulator/reset", {})
+    await caller.post("/_emulator/scripts/mine", [{"takes": [[{"text": "a"}], [{"text": "b"}]]}])
+    assert (await caller.ask("play the script mine")).text == "a"
+    assert (await caller.post("/_emulator/scripts/wrong", [{"takes": [[{"texd": "x"}]]}]))[0] == 400
+
+
 async def test_reset(emulator: Emulator, caller: Caller) -> None:
     await caller.post("/_emulator/scripts/mine", [{"text": "hello"}])
     await caller.post("/_emulator/settings", {"piece_size": 3})

@@ -71,7 +71,7 @@ def answered(protocol: ClientProtocol, ask: Ask, events: list[Event]) -> bytes:
     collector = Collector()
     collector.feed(events)
     try:
-        return ask.render(collector.reply(), STAMP)
+        return ask.render([collector.reply()], STAMP)
     except UpstreamTruncated as error:
         return protocol.error(error).body
 

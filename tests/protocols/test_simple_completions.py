@@ -38,11 +38,11 @@ def test_stop_sequences(stop: Any, wanted: tuple[str, ...]) -> None:
     assert asked(stop=stop).request.stop == wanted
 
 
-@pytest.mark.parametrize("name", simple_completions.IGNORED)
+@pytest.mark.parametrize("name", simple_completions.OPTIONS)
 def test_what_changes_nothing_is_named(name: str) -> None:
     value = {"logit_bias": {"a": 1}, "user": "ann"}.get(name, 1)
-    assert asked(**{name: value}).request.ignored == (name,)
-    assert asked(**{name: None}).request.ignored == ()
+    assert asked(**{name: value}).request.options == {name: value}
+    assert asked(**{name: None}).request.options == {}
 
 
 REFUSED: list[tuple[dict[str, Any], type[ProxyError], str]] = [
@@ -52,7 +52,9 @@ REFUSED: list[tuple[dict[str, Any], type[ProxyError], str]] = [
     ({"echo": True}, UnsupportedParameter, "echo"),
     ({"logprobs": 0}, UnsupportedParameter, "logprobs"),
     ({"best_of": 2}, UnsupportedParameter, "best_of"),
-    ({"n": 2}, UnsupportedParameter, "n"),
+    ({"n": 0}, InvalidValue, "n"),
+    ({"best_of": 2}, UnsupportedParameter, "best_of"),
+    ({"max_tokens": 0}, InvalidValue, "max_tokens"),
     ({"prompt": ["a", "b"]}, UnsupportedParameter, "prompt"),
     ({"prompt": [1, 2]}, UnsupportedParameter, "prompt"),
     ({"prompt": [[1, 2]]}, UnsupportedParameter, "prompt"),
@@ -97,7 +99,7 @@ def test_streamed_and_whole_say_the_same_and_fit_the_sdk(events: list[Event]) ->
     streamed = chunks(asked(stream=True, stream_options={"include_usage": True}).encoder(STAMP).feed(events))
     collector = Collector()
     collector.feed(events)
-    whole = json.loads(asked().render(collector.reply(), STAMP))
+    whole = json.loads(asked().render([collector.reply()], STAMP))
     Completion.model_validate(whole, strict=True)
     assert streamed.pop() == b"[DONE]"
     *pieces, ending, last = streamed

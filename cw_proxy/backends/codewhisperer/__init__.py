@@ -14,13 +14,14 @@ import msgspec
 from cw_proxy import __version__
 from cw_proxy.backends.codewhisperer.failure import failure_of_reply
 from cw_proxy.backends.codewhisperer.hosts import Hosts
+from cw_proxy.backends.codewhisperer.model_fields import carried
 from cw_proxy.backends.codewhisperer.models import parse_models, parse_profiles
 from cw_proxy.backends.codewhisperer.offer import naming
 from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
 from cw_proxy.backends.codewhisperer.request import payload
 from cw_proxy.backends.codewhisperer.restore import restoring
 from cw_proxy.errors import ProxyError
-from cw_proxy.interfaces import Catalog, Credential, Decoder
+from cw_proxy.interfaces import Catalog, Credential, Decoder, ModelInfo
 from cw_proxy.model import Request
 from cw_proxy.wire.call import HttpCall
 
@@ -42,7 +43,12 @@ class CodeWhisperer:
         self._opt_out = opt_out
         self._profile_arn = profile_arn
 
-    def build(self, request: Request, *, model: str | None, conversation_id: str, credential: Credential) -> HttpCall:
+    def carries(self, request: Request, model: ModelInfo | None) -> frozenset[str]:
+        return carried(request, model.fields) if model else frozenset()
+
+    def build(
+        self, request: Request, *, model: ModelInfo | None, conversation_id: str, credential: Credential
+    ) -> HttpCall:
         body = payload(
             request,
             model=model,

@@ -5,7 +5,7 @@ In: response bodies. Out: a Catalog page, profile ARNs. Refuses to know caching,
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ class _Model(msgspec.Struct, rename="camel"):
     model_name: str | None = None
     description: str | None = None
     token_limits: _Limits | None = None
+    # Reported, not part of the public model (upstream.md §1.3): whatever it is, the list must stay readable.
+    additional_model_request_fields_schema: Any = None
 
 
 class _Models(msgspec.Struct, rename="camel"):
@@ -61,10 +63,12 @@ def _parse(body: bytes, shape: type[Shape]) -> Shape:
 
 def _info(model: _Model) -> ModelInfo:
     limits = model.token_limits or _Limits()
+    fields = model.additional_model_request_fields_schema
     return ModelInfo(
         id=model.model_id,
         name=model.model_name or "",
         description=model.description or "",
         max_input_tokens=limits.max_input_tokens,
         max_output_tokens=limits.max_output_tokens,
+        fields=fields if isinstance(fields, dict) else {},
     )

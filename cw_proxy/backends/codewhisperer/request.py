@@ -13,10 +13,13 @@ from typing import Any
 
 import msgspec
 
+from cw_proxy.backends.codewhisperer.model_fields import model_fields
 from cw_proxy.backends.codewhisperer.offer import Naming, Offer, naming, offer
 from cw_proxy.backends.codewhisperer.turns import Turn, turns
+from cw_proxy.backends.codewhisperer.wishes import wishes
 from cw_proxy.errors import ContextLengthExceeded
-from cw_proxy.model import DocumentPart, ImagePart, Part, Request, TextPart, ToolResultPart, ToolUsePart
+from cw_proxy.interfaces import ModelInfo
+from cw_proxy.model import DocumentPart, ImageLink, ImagePart, Part, Request, TextPart, ToolResultPart, ToolUsePart
 
 _json = msgspec.json.Encoder().encode
 
@@ -24,7 +27,7 @@ _json = msgspec.json.Encoder().encode
 def payload(
     request: Request,
     *,
-    model: str | None,
+    model: ModelInfo | None,
     conversation_id: str,
     origin: str,
     profile_arn: str | None,
@@ -34,20 +37,29 @@ def payload(
     names = naming(request)
     offered = offer(request, names)
     *history, current = turns(request, offered.instructions)
+    current = _with(current, wishes(request, names))
     state: dict[str, Any] = {
         "conversationId": conversation_id,
         "chatTriggerType": "MANUAL",  # rule 12
-        "currentMessage": {"userInputMessage": _current(current, origin, model, offered)},
+        "currentMessage": {"userInputMessage": _current(current, origin, model.id if model else None, offered)},
     }
     if history:
         state["history"] = [_entry(turn, origin, names) for turn in history]
     body: dict[str, Any] = {"conversationState": state}
     if profile_arn:
         body["profileArn"] = profile_arn
+    if model and (fields := model_fields(request, model.fields)):
+        body["additionalModelRequestFields"] = fields
     encoded = _json(body)
     if len(encoded) > max_bytes:
         raise ContextLengthExceeded(_too_long(len(encoded), max_bytes, request))
     return encoded
+
+
+def _with(turn: Turn, texts: list[str]) -> Turn:
+    """Rule 17: joined, never glued."""
+    said = [turn.text] if turn.text else []
+    return msgspec.structs.replace(turn, text="\n\n".join([*said, *texts])) if texts else turn
 
 
 def _current(turn: Turn, origin: str, model: str | None, offered: Offer) -> dict[str, Any]:
@@ -107,5 +119,7 @@ def _size(part: Part) -> int:
             return len(part.text)
         case ImagePart() | DocumentPart():
             return -(-len(part.data) // 3) * 4  # as base64
+        case ImageLink():
+            return len(part.url)
         case ToolUsePart():
             return len(_json(part.input))

@@ -2,7 +2,7 @@
 
 In: a JSON body; events. Out: an Ask; chunks or a whole completion. Refuses to know transports and backends.
 
-Nothing is silently dropped: a parameter is used, or named in `Request.ignored`, or refused with its path.
+Nothing is silently dropped: a parameter is used, or kept in `Request.options`, or refused with its path.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from cw_proxy.model import Request
 from cw_proxy.protocols.openai_chat.ask import read_request
 from cw_proxy.protocols.openai_chat.chunks import ChunkEncoder
 from cw_proxy.protocols.openai_chat.completion import completion
-from cw_proxy.protocols.openai_chat.shapes import IGNORED, Body
+from cw_proxy.protocols.openai_chat.shapes import OPTIONS, Body
 
-__all__ = ["IGNORED", "Body", "ChatAsk", "ChatSession", "ChunkEncoder", "OpenAIChat"]
+__all__ = ["OPTIONS", "Body", "ChatAsk", "ChatSession", "ChunkEncoder", "OpenAIChat"]
 
 _body = msgspec.json.Decoder(Body)
 
@@ -45,8 +45,8 @@ class ChatAsk(msgspec.Struct, frozen=True):
     def encoder(self, stamp: Stamp) -> Encoder:
         return ChunkEncoder(self.request, self.include_usage, stamp)
 
-    def render(self, reply: Reply, stamp: Stamp) -> bytes:
-        return completion(self.request, reply, stamp)
+    def render(self, replies: Sequence[Reply], stamp: Stamp) -> bytes:
+        return completion(self.request, replies, stamp)
 
 
 class ChatSession:

@@ -5,12 +5,14 @@ In: a Body. Out: a Request. Refuses to know how it will be asked of the service 
 
 from __future__ import annotations
 
+from typing import Any
+
 from cw_proxy.errors import InvalidValue, UnsupportedParameter
-from cw_proxy.model import Message, Part, Request, Role, TextPart, ToolResultPart
+from cw_proxy.filters.stop import read_sequences
+from cw_proxy.model import JsonAnswer, Message, Part, Request, Role, TextPart, ToolResultPart
 from cw_proxy.protocols.openai_chat import shapes
 from cw_proxy.protocols.openai_chat.content import read_content
 from cw_proxy.protocols.openai_chat.tools import read_calls, read_choice, read_tools
-from cw_proxy.stop import read_sequences
 
 # Far beyond any chat; what a body of the legal size could hold would keep the server busy for seconds.
 MAX_MESSAGES = 10_000
@@ -30,20 +32,63 @@ def read_request(said: shapes.Body) -> Request:
         raise InvalidValue("There must be at least one message.", param="messages")
     if len(said.messages) > MAX_MESSAGES:
         raise InvalidValue(f"There are more than {MAX_MESSAGES} messages.", param="messages")
+    tool_choice, tools = read_choice(said.tool_choice, read_tools(said.tools or []))
     return Request(
         model=said.model,
         messages=tuple(_message(message, f"messages[{at}]") for at, message in enumerate(said.messages)),
-        tools=read_tools(said.tools or []),
-        tool_choice=read_choice(said.tool_choice),
+        tools=tools,
+        tool_choice=tool_choice,
+        parallel_tool_calls=said.parallel_tool_calls is not False,
+        json_answer=_json_answer(said.response_format),
         stop=read_sequences(said.stop),
+        max_tokens=_max_tokens(said),
+        reasoning_effort=said.reasoning_effort,
+        choices=_choices(said.n),
         thread=said.prompt_cache_key,
-        ignored=tuple(name for name in shapes.IGNORED if getattr(said, name) is not None),
+        options=_options(said),
     )
+
+
+def _options(said: shapes.Body) -> dict[str, Any]:
+    options = {name: value for name in shapes.OPTIONS if (value := getattr(said, name)) is not None}
+    # A tool's result needs no name: it has its call's id.
+    if any(message.name and message.role != "tool" for message in said.messages):
+        options["messages[].name"] = True
+    return options
+
+
+def _max_tokens(said: shapes.Body) -> int | None:
+    """The newer name outranks the older one."""
+    for name, most in (("max_completion_tokens", said.max_completion_tokens), ("max_tokens", said.max_tokens)):
+        if most is not None:
+            if most < 1:
+                raise InvalidValue("An answer has at least one token.", param=name)
+            return most
+    return None
+
+
+def _choices(said: int | None) -> int:
+    if said is not None and said < 1:
+        raise InvalidValue("There is at least one answer.", param="n")
+    return said or 1
+
+
+def _json_answer(said: shapes.ResponseFormat | None) -> JsonAnswer | None:
+    if said is None or said.type == "text":
+        return None
+    if said.type == "json_object":
+        return JsonAnswer()
+    if said.type != "json_schema":
+        known = "'text', 'json_object' and 'json_schema'"
+        raise InvalidValue(f"{said.type[:40]!r} is no format: formats are {known}.", param="response_format.type")
+    if said.json_schema is None:
+        raise InvalidValue("The format has no schema.", param="response_format.json_schema")
+    wanted, param = said.json_schema, "response_format.json_schema.schema"
+    return JsonAnswer(wanted.schema, wanted.name, wanted.description or "", bool(wanted.strict), param)
 
 
 def _refuse_unsupported(said: shapes.Body) -> None:
     refused = {
-        "n": said.n not in (None, 1),
         "logprobs": bool(said.logprobs),
         "top_logprobs": bool(said.top_logprobs),
         "modalities": said.modalities not in (None, [], ["text"]),

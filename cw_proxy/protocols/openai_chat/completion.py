@@ -5,6 +5,7 @@ In: a Reply. Out: a JSON body. Refuses to know events one by one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,10 +14,23 @@ from cw_proxy.events import Reply
 from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.interfaces import Stamp
 from cw_proxy.model import Request
-from cw_proxy.usage import count, reply_tally
+from cw_proxy.usage import count, reply_tally, together
 
 
-def completion(request: Request, reply: Reply, stamp: Stamp) -> bytes:
+def completion(request: Request, replies: Sequence[Reply], stamp: Stamp) -> bytes:
+    tokens = together([count(request, reply.usage, reply_tally(reply)) for reply in replies])
+    answer = {
+        **envelope("chat.completion", request, stamp),
+        "choices": [_choice(index, reply) for index, reply in enumerate(replies)],
+        "usage": usage_of(tokens),
+    }
+    notes = [note for reply in replies for note in reply.notes]
+    if extension := extension_of([reply.usage for reply in replies], notes):
+        answer["x_cw"] = extension
+    return msgspec.json.encode(answer)
+
+
+def _choice(index: int, reply: Reply) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": None}
     if not reply.tool_calls:
         message["content"] = reply.text
@@ -27,15 +41,7 @@ def completion(request: Request, reply: Reply, stamp: Stamp) -> bytes:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in reply.tool_calls
         ]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
-    answer = {
-        **envelope("chat.completion", request, stamp),
-        "choices": [choice],
-        "usage": usage_of(count(request, reply.usage, reply_tally(reply))),
-    }
-    if extension := extension_of(reply.usage, reply.notes):
-        answer["x_cw"] = extension
-    return msgspec.json.encode(answer)
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
 
 
 def envelope(kind: str, request: Request, stamp: Stamp) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cw_proxy.errors import InvalidValue, ProxyError, UnsupportedParameter
 from cw_proxy.media import Blob, document_format, image_format, is_data_url, read_base64, read_data_url
-from cw_proxy.model import DocumentPart, ImagePart, Part, TextPart
+from cw_proxy.model import DocumentPart, ImageLink, ImagePart, Part, TextPart
 from cw_proxy.protocols.openai_chat import shapes
 
 _TEXTS = ("text", "input_text", "output_text", "error")
@@ -50,10 +50,10 @@ def _unsupported(part: shapes.Part, path: str) -> ProxyError:
     return InvalidValue(f"Content parts of type {part.type[:40]!r} are not supported here.", param=f"{path}.type")
 
 
-def _image(said: str | shapes.Url, path: str) -> ImagePart:
+def _image(said: str | shapes.Url, path: str) -> ImagePart | ImageLink:
     url, path = (said, path) if isinstance(said, str) else (said.url, f"{path}.url")
     if not is_data_url(url):
-        raise InvalidValue("Images come as data URLs: fetching them from elsewhere is not enabled.", param=path)
+        return ImageLink(url, path)
     data = _blob(url, path).data
     kind = image_format(data)
     if kind is None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-# Accepted because clients send them; the service has nothing to do with them.
-IGNORED = (
+# Accepted because clients send them; a backend may pass them on, and the proxy has nothing to do with them.
+OPTIONS = (
     "temperature",
     "top_p",
     "seed",
@@ -27,11 +27,6 @@ IGNORED = (
     "prediction",
     "prompt_cache_retention",
     "web_search_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "reasoning_effort",
-    "response_format",
-    "parallel_tool_calls",
 )
 
 
@@ -71,6 +66,7 @@ class Message(msgspec.Struct):
     tool_calls: list[Call] | None = None
     tool_call_id: str | None = None
     is_error: bool | None = None
+    name: str | None = None
     function_call: Any = None
 
 
@@ -89,6 +85,33 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class AllowedTools(msgspec.Struct):
+    mode: str | None = None
+    tools: list[OfferedTool] = []
+
+
+class NamedTool(msgspec.Struct):
+    name: str
+
+
+class ToolChoice(msgspec.Struct):
+    type: str
+    function: NamedTool | None = None
+    allowed_tools: AllowedTools | None = None
+
+
+class JsonSchema(msgspec.Struct):
+    name: str = ""
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(msgspec.Struct):
+    type: str
+    json_schema: JsonSchema | None = None
+
+
 class Body(msgspec.Struct):
     model: str
     messages: list[Message]
@@ -101,7 +124,7 @@ class Body(msgspec.Struct):
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
     tools: list[OfferedTool] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tool_choice: str | ToolChoice | None = None
     functions: list[Any] | None = None
     function_call: Any = None
     prompt_cache_key: str | None = None
@@ -123,5 +146,5 @@ class Body(msgspec.Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     reasoning_effort: str | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
     parallel_tool_calls: bool | None = None

@@ -15,6 +15,8 @@ from cw_proxy.errors import InvalidValue, ProxyError, UnsupportedParameter
 from cw_proxy.model import Tool, ToolChoice, ToolUsePart
 from cw_proxy.protocols.openai_chat import shapes
 
+# "any" is what other vendors call it.
+_CHOICES: dict[str, ToolChoice] = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 _arguments = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -43,12 +45,32 @@ def _alternatives(said: Any) -> list[Any]:
     return said if isinstance(said, list) else []
 
 
-def read_choice(said: str | dict[str, Any] | None) -> ToolChoice:
-    if said is None or said == "auto":
-        return "auto"
-    if said == "none":
-        return "none"
-    raise UnsupportedParameter("Only 'auto' and 'none' are supported here.", param="tool_choice")
+def read_choice(said: str | shapes.ToolChoice | None, tools: tuple[Tool, ...]) -> tuple[ToolChoice, tuple[Tool, ...]]:
+    """What is to be done with which tools. Raises InvalidValue."""
+    mode, names = _chosen(said)
+    if mode not in _CHOICES:
+        known = ", ".join(map(repr, ("auto", "none", "required")))
+        raise InvalidValue(f"{mode[:40]!r} is no choice: choices are {known} and a tool.", param="tool_choice")
+    offered = {tool.name for tool in tools}
+    if missing := [name for name in names or () if name not in offered]:
+        raise InvalidValue(f"There is no tool {missing[0][:80]!r} in 'tools'.", param="tool_choice")
+    allowed = tools if names is None else tuple(tool for tool in tools if tool.name in names)
+    if _CHOICES[mode] == "required" and not allowed:
+        raise InvalidValue("A tool must be called, but there is none in 'tools'.", param="tool_choice")
+    return _CHOICES[mode], allowed
+
+
+def _chosen(said: str | shapes.ToolChoice | None) -> tuple[str, list[str] | None]:
+    """The mode, and the names of the tools it is about; None for all."""
+    if said is None or isinstance(said, str):
+        return said or "auto", None
+    if said.type == "function" and said.function is not None:
+        return "required", [said.function.name]
+    if said.type == "allowed_tools" and said.allowed_tools is not None:
+        return said.allowed_tools.mode or "auto", [
+            tool.function.name for tool in said.allowed_tools.tools if tool.function
+        ]
+    return said.type, None
 
 
 def read_calls(said: list[shapes.Call], path: str) -> tuple[ToolUsePart, ...]:

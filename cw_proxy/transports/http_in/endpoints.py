@@ -14,11 +14,12 @@ from aiohttp import web
 
 from cw_proxy import catalog
 from cw_proxy.errors import Overloaded, ProxyError, RequestTimeout, RequestTooLarge, ShuttingDown
-from cw_proxy.events import Collector
+from cw_proxy.events import Choices
 from cw_proxy.exchange import Asker, Exchange
 from cw_proxy.guard import Guard, check_json
 from cw_proxy.interfaces import Ask, ClientProtocol, Close, Http, Send, Stamp
 from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.rounds import Batches, answers
 from cw_proxy.transports.http_in.routes import Routes
 from cw_proxy.transports.http_in.stream import Timing, stream_answer
 
@@ -88,13 +89,14 @@ class Endpoints:
         check_json(request.headers)
         with self._counted():
             ask = await _read(protocol, await self._body(request))
-            if ask.request.ignored:
-                extra["x-cw-proxy-ignored"] = ", ".join(ask.request.ignored)
+            plan = await self._exchange.plan(ask.request)
+            if plan.ignored:
+                extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
+            batches = await answers(self._exchange, plan, asker)
             stamp = Stamp(int(time.time()), _hex_id)
             if ask.stream:
-                batches = self._exchange.run(ask.request, asker)
                 return await stream_answer(request, batches, ask.encoder(stamp), extra, self._bounds.timing)
-            return await self._sent(request, await self._whole(ask, asker, stamp), extra)
+            return await self._sent(request, await _whole(ask, batches, stamp), extra)
 
     async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
         """The answer, written while the request still counts as open: a shutdown waits for it."""
@@ -109,13 +111,6 @@ class Endpoints:
                 raise ConnectionError("the client does not read") from None
         await response.write_eof()
         return response
-
-    async def _whole(self, ask: Ask, asker: Asker, stamp: Stamp) -> bytes:
-        collector = Collector()
-        async with aclosing(self._exchange.run(ask.request, asker)) as batches:
-            async for events in batches:
-                collector.feed(events)
-        return ask.render(collector.reply(), stamp)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -177,6 +172,14 @@ class Endpoints:
         if self.draining:
             return _json(b'{"status":"draining"}', extra, status=503)
         return _json(b'{"status":"ok"}', extra)
+
+
+async def _whole(ask: Ask, batches: Batches, stamp: Stamp) -> bytes:
+    collector = Choices(ask.request.choices)
+    async with aclosing(batches):
+        async for events in batches:
+            collector.feed(events)
+    return ask.render(collector.replies(), stamp)
 
 
 class ProtocolHandler:

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from cw_proxy.errors import ProxyError
-from cw_proxy.events import End, Event, Fail
+from cw_proxy.events import Event, Fail
 from cw_proxy.interfaces import Encoder
 from cw_proxy.wire import sse
 
@@ -62,10 +62,11 @@ async def _relay(batches: AsyncGenerator[list[Event], None], encoder: Encoder, w
     last = b""
     try:
         async for events in batches:
-            if isinstance(events[-1], (End, Fail)):
-                last = encoder.feed(events)
+            data = encoder.feed(events)
+            if encoder.ended:
+                last = data
                 break
-            await writer.write(encoder.feed(events))
+            await writer.write(data)
     except ProxyError as error:
         if not writer.begun:
             raise

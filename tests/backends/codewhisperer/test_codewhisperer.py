@@ -12,7 +12,7 @@ from cw_proxy import errors
 from cw_proxy.backends.codewhisperer import USER_AGENT, CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts
 from cw_proxy.events import Begin, End, Text
-from cw_proxy.interfaces import Credential
+from cw_proxy.interfaces import Credential, ModelInfo
 from cw_proxy.secret import Secret
 from cw_proxy.wire.call import HttpCall
 
@@ -28,7 +28,7 @@ def credential(profile_arn: str | None = None) -> Credential:
 
 
 def build(cw: CodeWhisperer, own: str | None = None) -> HttpCall:
-    return cw.build(request(say("user", "a")), model="m", conversation_id="c", credential=credential(own))
+    return cw.build(request(say("user", "a")), model=ModelInfo("m"), conversation_id="c", credential=credential(own))
 
 
 def test_a_question() -> None:

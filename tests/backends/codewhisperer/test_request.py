@@ -11,6 +11,7 @@ from strategies import chats, request, say
 
 from cw_proxy.backends.codewhisperer.request import payload
 from cw_proxy.errors import ContextLengthExceeded
+from cw_proxy.interfaces import ModelInfo
 from cw_proxy.model import (
     DocumentPart,
     ImagePart,
@@ -52,7 +53,7 @@ def contents(body: Any) -> list[str]:
     return [next(iter(entry.values()))["content"] for entry in [*state.get("history", []), state["currentMessage"]]]
 
 
-def sent(asked: Request, *, max_bytes: int = 10**6, model: str | None = None, profile: str | None = None) -> Any:
+def sent(asked: Request, *, max_bytes: int = 10**6, model: ModelInfo | None = None, profile: str | None = None) -> Any:
     return json.loads(
         payload(asked, model=model, conversation_id="c-1", origin="CLI", profile_arn=profile, max_bytes=max_bytes)
     )
@@ -95,7 +96,7 @@ def test_every_payload_keeps_the_rules_and_all_that_was_said(asked: Request) -> 
 
 def test_the_whole_body() -> None:
     chat = request(say("user", "a"), say("assistant", "b"), say("user", "c"))
-    assert sent(chat, model="claude-x", profile="arn") == {
+    assert sent(chat, model=ModelInfo("claude-x"), profile="arn") == {
         "conversationState": {
             "conversationId": "c-1",
             "chatTriggerType": "MANUAL",
@@ -138,7 +139,7 @@ def test_tools_images_and_documents_have_their_places() -> None:
         Message("user", (ToolResultPart("t1", "x", is_error=True), document)),
         tools=(Tool("ls", "Lists.", {"type": "object", "properties": {"path": {"type": "string"}}}),),
     )
-    state = sent(chat, model="m")["conversationState"]
+    state = sent(chat, model=ModelInfo("m"))["conversationState"]
     assert state["history"] == [
         {
             "userInputMessage": {

@@ -9,8 +9,8 @@ from chat import ask
 from strategies import say
 
 from cw_proxy import errors
-from cw_proxy.model import Message
-from cw_proxy.protocols.openai_chat import IGNORED
+from cw_proxy.model import JsonAnswer, Message
+from cw_proxy.protocols.openai_chat import OPTIONS
 
 
 def test_roles_and_parts() -> None:
@@ -57,10 +57,60 @@ def test_stop(said: Any, stop: tuple[str, ...]) -> None:
 
 
 def test_what_changes_nothing_is_named() -> None:
-    said = {"temperature": 0.2, "seed": 1, "user": "u", "metadata": {"a": "b"}, "max_tokens": 5, "new_parameter": 1}
-    assert ask(**said).request.ignored == ("temperature", "seed", "user", "metadata", "max_tokens")
-    assert ask(temperature=None).request.ignored == ()
-    assert all(name.isascii() and name.replace("_", "").isalpha() for name in IGNORED)  # they go into a header
+    said = {"temperature": 0.2, "seed": 1, "user": "u", "metadata": {"a": "b"}}
+    assert ask(**said, new_parameter=1).request.options == said
+    assert ask(temperature=None).request.options == {}
+    assert all(name.isascii() and name.replace("_", "").isalpha() for name in OPTIONS)  # they go into a header
+
+
+def test_a_name_of_who_speaks_changes_nothing() -> None:
+    user = {"role": "user", "content": "a", "name": "Ada"}
+    assert ask(messages=[user]).request.options == {"messages[].name": True}
+    tool = {"role": "tool", "content": "a", "name": "weather", "tool_call_id": "c"}
+    assert ask(messages=[tool, {**user, "name": None}]).request.options == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "most"),
+    [
+        ({}, None),
+        ({"max_tokens": 1}, 1),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_tokens": 9, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": None}, None),
+    ],
+)
+def test_the_newer_limit_outranks_the_older(said: dict[str, Any], most: int | None) -> None:
+    assert ask(**said).request.max_tokens == most
+
+
+def test_wishes_that_are_parameters() -> None:
+    request = ask(n=3, reasoning_effort="high", parallel_tool_calls=False).request
+    assert (request.choices, request.reasoning_effort, request.parallel_tool_calls) == (3, "high", False)
+    assert ask(parallel_tool_calls=True, n=None).request == ask(n=1).request
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        (None, None),
+        ({"type": "text"}, None),
+        ({"type": "json_object"}, JsonAnswer()),
+        (
+            {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA, "strict": True}},
+            JsonAnswer(SCHEMA, "n", "", strict=True, param="response_format.json_schema.schema"),
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"name": "n", "description": "d"}},
+            JsonAnswer(None, "n", "d", param="response_format.json_schema.schema"),
+        ),
+    ],
+)
+def test_formats(said: Any, asked: JsonAnswer | None) -> None:
+    assert ask(response_format=said).request.json_answer == asked
 
 
 def test_the_cache_key_names_the_thread() -> None:
@@ -68,8 +118,18 @@ def test_the_cache_key_names_the_thread() -> None:
 
 
 REFUSED = [
-    ({"n": 2}, errors.UnsupportedParameter, "n"),
-    ({"n": 0}, errors.UnsupportedParameter, "n"),
+    ({"n": 0}, errors.InvalidValue, "n"),
+    ({"n": -1}, errors.InvalidValue, "n"),
+    ({"max_tokens": 0}, errors.InvalidValue, "max_tokens"),
+    ({"max_completion_tokens": -1, "max_tokens": 5}, errors.InvalidValue, "max_completion_tokens"),
+    ({"response_format": {"type": "grammar"}}, errors.InvalidValue, "response_format.type"),
+    ({"response_format": {}}, errors.InvalidValue, "response_format"),
+    ({"response_format": {"type": "json_schema"}}, errors.InvalidValue, "response_format.json_schema"),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": 1}}},
+        errors.InvalidValue,
+        "response_format.json_schema.schema",
+    ),
     ({"logprobs": True}, errors.UnsupportedParameter, "logprobs"),
     ({"top_logprobs": 3}, errors.UnsupportedParameter, "top_logprobs"),
     ({"modalities": ["text", "audio"]}, errors.UnsupportedParameter, "modalities"),

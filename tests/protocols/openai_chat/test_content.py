@@ -9,7 +9,7 @@ import pytest
 from chat import ask
 
 from cw_proxy import errors
-from cw_proxy.model import DocumentPart, ImagePart, Message, Part, TextPart, ToolResultPart
+from cw_proxy.model import DocumentPart, ImageLink, ImagePart, Message, Part, TextPart, ToolResultPart
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,14 @@ def test_files_and_images(part: dict[str, Any], meant: Part) -> None:
     assert message.parts == (TextPart("a"), meant)
 
 
+@pytest.mark.parametrize(("said", "place"), [({"url": "https://example.org/a.png"}, ".url"), ("http://127.0.0.1/", "")])
+def test_an_image_elsewhere_is_a_link(said: Any, place: str) -> None:
+    part = {"type": "image_url", "image_url": said}
+    [message] = ask(messages=[{"role": "user", "content": [part]}]).request.messages
+    address = said if isinstance(said, str) else said["url"]
+    assert message.parts == (ImageLink(address, f"messages[0].content[0].image_url{place}"),)
+
+
 def test_an_image_of_a_tool_stands_beside_its_result() -> None:
     content = [FILES[0][0], {"type": "text", "text": "seen"}]
     [message] = ask(messages=[{"role": "tool", "tool_call_id": "1", "content": content}]).request.messages
@@ -68,8 +76,6 @@ def test_an_image_of_a_tool_stands_beside_its_result() -> None:
 
 
 REFUSED = [
-    ({"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}, "image_url.url"),
-    ({"type": "image_url", "image_url": "http://127.0.0.1/"}, "image_url"),
     ({"type": "image_url", "image_url": {"url": "data:image/png;base64,????"}}, "image_url.url"),
     ({"type": "image_url", "image_url": {"url": url(b"%PDF-1")}}, "image_url.url"),
     ({"type": "image_url"}, "image_url"),

@@ -64,4 +64,4 @@ def test_text_is_taken_as_it_is(text: str, ascii_only: bool) -> None:
     [asked] = OpenAIChat().session().receive(json.dumps(body, ensure_ascii=ascii_only).encode())
     assert asked.request.messages == (Message("user", (TextPart(text),)),)
     assert asked.request.model == text
-    assert JUDGE.full(asked.render(reply_of([Begin(), End("stop")]), STAMP)).model == text
+    assert JUDGE.full(asked.render([reply_of([Begin(), End("stop")])], STAMP)).model == text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from chat import ask
 
-from cw_proxy.protocols.openai_chat.shapes import IGNORED, Body
+from cw_proxy.protocols.openai_chat.shapes import OPTIONS, Body
 
 
 def test_what_is_not_known_is_skipped_and_null_is_absent() -> None:
@@ -16,4 +16,4 @@ def test_what_is_not_known_is_skipped_and_null_is_absent() -> None:
 
 
 def test_what_is_ignored_is_a_member() -> None:
-    assert {*IGNORED} <= {field.name for field in msgspec.structs.fields(Body)}
+    assert {*OPTIONS} <= {field.name for field in msgspec.structs.fields(Body)}

@@ -39,9 +39,35 @@ def test_the_same_tool_twice_is_one_and_two_of_a_name_are_refused() -> None:
     assert raised.value.param == "tools[1].function.name"
 
 
-@pytest.mark.parametrize(("said", "choice"), [(None, "auto"), ("auto", "auto"), ("none", "none")])
-def test_choice(said: Any, choice: str) -> None:
-    assert ask(tools=[WEATHER], tool_choice=said).request.tool_choice == choice
+def named(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}
+
+
+def allowed(mode: str, *names: str) -> dict[str, Any]:
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [named(name) for name in names]}}
+
+
+OTHER = {"type": "function", "function": {"name": "other"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "choice", "names"),
+    [
+        (None, "auto", ["weather", "other"]),
+        ("auto", "auto", ["weather", "other"]),
+        ({"type": "auto"}, "auto", ["weather", "other"]),
+        ("none", "none", ["weather", "other"]),
+        ("required", "required", ["weather", "other"]),
+        ("any", "required", ["weather", "other"]),
+        (named("other"), "required", ["other"]),
+        (allowed("auto", "weather"), "auto", ["weather"]),
+        (allowed("required", "other", "weather"), "required", ["weather", "other"]),
+    ],
+)
+def test_choice(said: Any, choice: str, names: list[str]) -> None:
+    asked = ask(tools=[WEATHER, OTHER], tool_choice=said).request
+    assert asked.tool_choice == choice
+    assert [tool.name for tool in asked.tools] == names
 
 
 @pytest.mark.parametrize(
@@ -99,8 +125,13 @@ REFUSED = [
         "tools[0].function.parameters.type",
     ),
     ({"tools": [{"function": {"name": "a", "parameters": []}}]}, errors.InvalidValue, "tools[0].function.parameters"),
-    ({"tool_choice": "required"}, errors.UnsupportedParameter, "tool_choice"),
-    ({"tool_choice": {"type": "function", "function": {"name": "a"}}}, errors.UnsupportedParameter, "tool_choice"),
+    ({"tool_choice": "required"}, errors.InvalidValue, "tool_choice"),
+    ({"tool_choice": "sometimes"}, errors.InvalidValue, "tool_choice"),
+    ({"tool_choice": {"type": "function"}}, errors.InvalidValue, "tool_choice"),
+    ({"tool_choice": named("weather")}, errors.InvalidValue, "tool_choice"),
+    ({"tool_choice": allowed("required"), "tools": [WEATHER]}, errors.InvalidValue, "tool_choice"),
+    ({"tool_choice": allowed("auto", "other"), "tools": [WEATHER]}, errors.InvalidValue, "tool_choice"),
+    ({"tool_choice": named("a" * 1000), "tools": [WEATHER]}, errors.InvalidValue, "tool_choice"),
     ({"functions": [{"name": "a"}]}, errors.UnsupportedParameter, "functions"),
     ({"function_call": "auto"}, errors.UnsupportedParameter, "function_call"),
     (

@@ -18,7 +18,7 @@ from servers import PATIENCE, Wire, ask, chat, frames, post, proxy, request, sai
 from cw_proxy.app import App
 from cw_proxy.emulator import Emulator
 from cw_proxy.emulator.frames import event_frame
-from cw_proxy.events import Begin, End, Event, Text
+from cw_proxy.events import Begin, End, Event, Fail, Text
 from cw_proxy.guard import Guard
 from cw_proxy.transports.http_in import HttpServer, Timing
 from cw_proxy.transports.http_in.routes import Routes
@@ -162,7 +162,10 @@ async def test_a_stream_that_flows_gets_no_pings(emulator: Emulator) -> None:
 class Lines:
     """Encodes events as lines of themselves."""
 
+    ended = False
+
     def feed(self, events: list[Event]) -> bytes:
+        self.ended = isinstance(events[-1], (End, Fail))
         return b"".join(b"data: %s\n\n" % str(event).encode() for event in events)
 
 

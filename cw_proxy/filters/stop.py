@@ -1,6 +1,6 @@
 """Stop sequences, for services that know none: the text ends before the first one, wherever deltas are cut.
 
-In: events, and a request's `stop`. Out: events; after the hit an End, and `hit` says that the upstream may be dropped.
+In: events, and a request's `stop`. Out: events; after the hit an End, and `done`: the upstream may be dropped.
 Refuses to know protocols. Only what may be the beginning of a sequence is held back, and only until that is settled.
 """
 
@@ -32,12 +32,12 @@ class StopFilter:
     def __init__(self, sequences: Sequence[str]) -> None:
         self._sequences = tuple(sequences)
         self._held = ""
-        self.hit = False
+        self.done = False
 
     def feed(self, events: Sequence[Event]) -> list[Event]:
         passed: list[Event] = []
         for event in events:
-            if self.hit:
+            if self.done:
                 break
             if isinstance(event, Text):
                 self._text(event.text, passed)
@@ -54,7 +54,7 @@ class StopFilter:
         # The one that is whole first, as if the text came letter by letter; of two such, the longer.
         found = [(at + len(stop), at) for stop in self._sequences if (at := text.find(stop)) >= 0]
         if found:
-            self.hit, self._held = True, ""
+            self.done, self._held = True, ""
             text = text[: min(found)[1]]
         else:
             keep = self._possible_prefix(text)
@@ -62,7 +62,7 @@ class StopFilter:
             text = text[: len(text) - keep]
         if text:
             passed.append(Text(text))
-        if self.hit:
+        if self.done:
             passed.append(End("stop"))
 
     def _possible_prefix(self, text: str) -> int:

@@ -23,6 +23,8 @@ _MAX_NAMES = 100
 class ReferenceFilter:
     """One exchange's filter."""
 
+    done = False
+
     def __init__(self, mode: OnLicensedCode) -> None:
         self._mode = mode
         self._holds = mode == "drop"

@@ -10,7 +10,7 @@ from strategies import answers
 
 from cw_proxy.errors import UpstreamTruncated
 from cw_proxy.events import Begin, End, Event, Fail, Note, OrderCheck, Text, Thought, ToolClose, ToolOpen, Usage
-from cw_proxy.references import OnLicensedCode, ReferenceFilter
+from cw_proxy.filters.references import OnLicensedCode, ReferenceFilter
 
 MIT = Note(
     "references", [{"licenseName": "MIT", "repository": "r", "recommendationContentSpan": {"start": 0, "end": 9}}]

@@ -9,7 +9,7 @@ from strategies import cut_text, cuts
 
 from cw_proxy.errors import UpstreamTruncated
 from cw_proxy.events import Begin, End, Event, Fail, Note, Text, Thought, ToolClose, ToolInput, ToolOpen, Usage
-from cw_proxy.stop import StopFilter
+from cw_proxy.filters.stop import StopFilter
 
 letters = st.text("ab", max_size=20)
 sequences = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=4)
@@ -18,7 +18,7 @@ sequences = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size
 def filtered(events: list[Event], *stops: str) -> tuple[list[Event], bool]:
     stop = StopFilter(stops)
     passed = [event for given_event in events for event in stop.feed([given_event])]
-    return passed, stop.hit
+    return passed, stop.done
 
 
 def text_of(events: list[Event]) -> str:
@@ -57,7 +57,7 @@ def test_only_what_may_begin_a_sequence_is_held_back(text: str, stops: list[str]
     for piece in cut_text(text, fractions):
         fed += piece
         passed += text_of(stop.feed([Text(piece)]))
-        if stop.hit:
+        if stop.done:
             return
         held = fed.removeprefix(passed)
         assert fed == passed + held
