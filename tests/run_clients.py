@@ -2,12 +2,14 @@
 
 run_clients.py CLIENTS_DIR PREFIX [options of run_clients.sh]
 
-The matrix is not part of this repository: CLIENTS_DIR holds its `install.sh` and `run_clients.sh`. Exits 1 when a
-scenario fails.
+The matrix is not part of this repository: CLIENTS_DIR holds it. What the chosen clients need is installed first.
+Exits 1 when a scenario fails.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
@@ -15,21 +17,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-UNITS = ("py:openai", "node:runtime", "node:sdk")
+RUNTIME = "node:runtime"
 
 
 def main(clients: Path, prefix: Path, options: list[str]) -> int:
     if not (clients / "run_clients.sh").exists():
         print(f"There is no client matrix at {clients}; set CLIENTS_DIR.")
         return 1
-    units = [unit for unit in UNITS if not (prefix / unit.replace(":", "/") / ".installed").exists()]
-    if units:
-        subprocess.run([clients / "install.sh", prefix, *units], check=True)
+    install(clients, prefix, options)
     with started("emulator") as emulator, started("serve", upstream=emulator) as server:
         command = [clients / "run_clients.sh", server, "any-key", "--prefix", prefix.resolve(), *options]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout, end="")
     return 1 if " FAIL" in done.stdout else 0
+
+
+def install(clients: Path, prefix: Path, options: list[str]) -> None:
+    """A lock that this machine's npm does not take gives way to the pinned versions, resolved afresh."""
+    needed = needed_units(json.loads((clients / "registry.json").read_text())["clients"], options)
+    for extra in ({}, {"UNLOCKED": "1"}):
+        missing = [unit for unit in needed if not (prefix / unit.replace(":", "/") / ".installed").exists()]
+        if missing:
+            subprocess.run([clients / "install.sh", prefix, *missing], check=True, env=os.environ | extra)
+
+
+def needed_units(registry: list[dict[str, str]], options: list[str]) -> list[str]:
+    """Each unit once; Node packages do not name the runtime that they need as well."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--only", type=lambda names: names.split(","))
+    only = parser.parse_known_args(options)[0].only
+    units = {client["needs"] for client in registry if not only or client["name"] in only} - {""}
+    runtime = {RUNTIME} if any(unit.startswith("node:") for unit in units) else set()
+    return sorted(units | runtime)
 
 
 @contextmanager
