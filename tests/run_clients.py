@@ -3,7 +3,7 @@
 run_clients.py CLIENTS_DIR PREFIX [options of run_clients.sh]
 
 The matrix is not part of this repository: CLIENTS_DIR holds it. What the chosen clients need is installed first.
-Exits 1 when a scenario fails.
+Exits 1 when a scenario fails or is skipped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(clients: Path, prefix: Path, options: list[str]) -> int:
         command = [clients / "run_clients.sh", server, "any-key", "--prefix", prefix.resolve(), *options]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout, end="")
-    return 1 if " FAIL" in done.stdout else 0
+    return 1 if " FAIL" in done.stdout or " SKIP" in done.stdout else 0
 
 
 def install(clients: Path, prefix: Path, options: list[str]) -> None:
