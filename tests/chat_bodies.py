@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from strategies import json_objects, said
+from tool_schemas import NAMES, tool_schemas
 
 IMAGES = [b"\x89PNG\r\n\x1a\n.", b"\xff\xd8\xff\xe0.", b"GIF89a.", b"RIFF\0\0\0\0WEBP."]
 FILES = [("a.pdf", b"%PDF-1.7"), ("b/ü.md", b"# b"), ("b/ü.md", b"# c"), (None, b"text"), ("a.csv", b"a,b")]
@@ -19,7 +20,7 @@ names = st.sampled_from(
     ["ls", "Ls", "LS", "read_file", "mcp.server/tool", "é", "1st", "", "x" * 64, "x" * 65, "X" * 65, "a b", "a_b"]
 )
 ids = st.sampled_from(["call_1", "call_2", "call_3", "toolu|" + "z" * 80, "", "é"])
-property_names = st.sampled_from(["a", "path", "$filter", "p" * 64, "p" * 65, "", "a b", "properties", "type"])
+property_names = st.sampled_from(NAMES)
 
 
 def data_url(data: bytes, media_type: str) -> str:
@@ -37,7 +38,11 @@ file_parts = st.builds(
     st.sampled_from(FILES),
 )
 texts_or_parts = said | st.lists(text_parts, max_size=3)
-user_content = said | st.lists(st.one_of(text_parts, image_parts, file_parts), max_size=2)
+user_content = st.one_of(
+    said,
+    st.lists(st.one_of(text_parts, image_parts, file_parts), max_size=2),
+    st.lists(st.one_of(text_parts, image_parts), min_size=6, max_size=24),
+)
 
 calls = st.builds(
     lambda identity, name, given: {
@@ -69,8 +74,8 @@ results = st.builds(
 @st.composite
 def tool_turns(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Calls, and a result for each: the usual case."""
-    made = draw(st.lists(calls, min_size=1, max_size=3))
-    answers = [{"role": "tool", "tool_call_id": call["id"], "content": draw(texts_or_parts)} for call in made]
+    made = draw(st.lists(calls, min_size=1, max_size=3)) * draw(st.integers(1, 2))
+    answers = [{"role": "tool", "tool_call_id": call["id"], "content": draw(user_content)} for call in made]
     return [{"role": "assistant", "content": None, "tool_calls": made}, *answers]
 
 
@@ -86,7 +91,7 @@ def _properties(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, An
 
 
 inner_schemas = st.recursive(
-    st.sampled_from([{"type": "string"}, {}, None, True, {"type": None}, {"$ref": "#/$defs/x"}]),
+    st.sampled_from([{"type": "string"}, {}, None, True, {"type": None}, {"$ref": "#/$defs/x"}, {"$ref": "#/anyOf/0"}]),
     lambda inner: st.one_of(
         st.builds(lambda properties: {"type": "object", "properties": properties}, _properties(inner)),
         st.builds(lambda branches: {"anyOf": branches}, st.lists(inner, min_size=1, max_size=2)),
@@ -102,6 +107,9 @@ objects = st.fixed_dictionaries(
         "type": st.sampled_from(["object", None, ["object", "null"]]),
         "properties": st.none() | _properties(inner_schemas),
         "required": st.none() | st.lists(property_names, max_size=2),
+        "dependentRequired": st.none()
+        | st.dictionaries(property_names, st.lists(property_names, max_size=2), max_size=2),
+        "dependencies": st.none() | st.dictionaries(property_names, st.lists(property_names, max_size=2), max_size=2),
         "additionalProperties": st.sampled_from([False, {}, None]),
         "$schema": st.just("http://json-schema.org/draft-07/schema#"),
         "$defs": st.just({"x": {"type": "string"}}),
@@ -117,6 +125,7 @@ schemas = st.one_of(
     ),
     st.just({"$ref": "#/$defs/x", "$defs": {"x": {"type": "object", "properties": {"a": {"type": "string"}}}}}),
     st.just({"$ref": "#/$defs/x"}),
+    tool_schemas,
 )
 descriptions = st.none() | said | st.sampled_from(["x" * 10_240, "x" * 10_241, "long " * 4000])
 tools = st.builds(
@@ -133,8 +142,7 @@ tool_lists = st.lists(tools, max_size=4, unique_by=lambda tool: tool["function"]
 
 @st.composite
 def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    """At most ten images in all: no turn can have more."""
-    chat = draw(messages.filter(lambda chat: json.dumps(chat).count('"image_url": {') <= 10))
+    chat = draw(messages)
     offered = draw(st.none() | tool_lists)
     choice = draw(st.sampled_from([None, "auto", "none"]))
     return {"model": "auto", "messages": chat, "tools": offered, "tool_choice": choice}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import answers, cut, cuts, frames_of, json_objects, request, say
+from tool_schemas import schemas_with_arguments
 
 from cw_proxy.backends.codewhisperer.names import hashed, renamed
 from cw_proxy.backends.codewhisperer.offer import naming
@@ -80,6 +81,18 @@ def test_only_keys_are_replaced(value: dict[str, Any], ascii_only: bool) -> None
     written = json.dumps(value, ensure_ascii=ascii_only)
     names = {"": "longer than any other", "a": "another, as long"}
     assert json.loads(_with_names(written, names)) == renamed(value, names)
+
+
+@given(schemas_with_arguments(), cuts, st.booleans())
+def test_arguments_come_back_as_the_client_names_them(
+    pair: tuple[dict[str, Any], dict[str, Any]], fractions: list[float], ascii_only: bool
+) -> None:
+    schema, arguments = pair
+    asked = request(QUESTION, tools=(Tool("ls", "", schema),))
+    sent = naming(asked).use(ToolUsePart("1", "ls", arguments))["input"]
+    events: list[Event] = [Begin(), ToolOpen("1", "ls"), ToolInput(json.dumps(sent, ensure_ascii=ascii_only))]
+    seen = decoded(asked, [*events, ToolClose(), End("tool_calls")], tuple(fractions))
+    assert json.loads("".join(event.fragment for event in seen if isinstance(event, ToolInput))) == arguments
 
 
 @given(answers(), cuts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from cw_proxy.backends.codewhisperer.rules import RULES, Broken, broken
 from cw_proxy.emulator.checks import check_request
 from cw_proxy.emulator.settings import Settings
 from cw_proxy.errors import InvalidRequest
-from cw_proxy.model import TextPart, ToolResultPart
+from cw_proxy.model import ImagePart, TextPart, ToolResultPart
 from cw_proxy.protocols.openai_chat import ChatAsk, OpenAIChat
 
 HISTORY, CURRENT = "conversationState.history", "conversationState.currentMessage.userInputMessage"
@@ -40,7 +41,7 @@ TOOL = {"function": {"name": "ls", "description": "d", "parameters": {"propertie
 def built(body: dict[str, Any]) -> Any:
     [ask] = OpenAIChat().session().receive(json.dumps(body).encode())
     assert isinstance(ask, ChatAsk)
-    settings = {"model": None, "conversation_id": "c", "origin": "CLI", "profile_arn": None, "max_bytes": 10**6}
+    settings = {"model": "auto", "conversation_id": "c", "origin": "CLI", "profile_arn": None, "max_bytes": 10**6}
     return json.loads(payload(ask.request, **settings))
 
 
@@ -203,3 +204,12 @@ def test_whatever_a_client_asks_the_payload_keeps_all_rules(body: dict[str, Any]
             part.text for part in message.parts if isinstance(part, TextPart | ToolResultPart) and part.text.strip()
         ]
         assert all(json.dumps(text, ensure_ascii=False)[1:-1] in whole for text in texts)
+    parts = [part for message in ask.request.messages for part in message.parts]
+    assert images(made) == [part.data for part in parts if isinstance(part, ImagePart)]
+
+
+def images(body: Any) -> list[bytes]:
+    """All of them, in the order of the turns."""
+    state = body["conversationState"]
+    users = [entry.get("userInputMessage", {}) for entry in [*state.get("history", []), state["currentMessage"]]]
+    return [base64.b64decode(image["source"]["bytes"]) for user in users for image in user.get("images", [])]
