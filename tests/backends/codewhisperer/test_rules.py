@@ -41,7 +41,7 @@ TOOL = {"function": {"name": "ls", "description": "d", "parameters": {"propertie
 def built(body: dict[str, Any]) -> Any:
     [ask] = OpenAIChat().session().receive(json.dumps(body).encode())
     assert isinstance(ask, ChatAsk)
-    settings = {"model": "auto", "conversation_id": "c", "origin": "CLI", "profile_arn": None, "max_bytes": 10**6}
+    settings = {"model": None, "conversation_id": "c", "origin": "CLI", "profile_arn": None, "max_bytes": 10**6}
     return json.loads(payload(ask.request, **settings))
 
 
