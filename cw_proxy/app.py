@@ -17,7 +17,7 @@ from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import TokenSource
-from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, Timing
+from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, SocketBounds, Timing
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
 from cw_proxy.transports.image_fetch import FetchSettings, ImageFetcher
 
@@ -82,6 +82,7 @@ class App:
     async def drain(self) -> bool:
         """No new questions; waits for the open ones. False when the time limit came first."""
         self.endpoints.draining = True
+        self.endpoints.sockets.drain()
         try:
             async with asyncio.timeout(self._config.drain_timeout):
                 await self.endpoints.idle.wait()
@@ -90,6 +91,7 @@ class App:
         return True
 
     async def stop(self) -> None:
+        await self.endpoints.sockets.close()
         await self._server.stop()
         await self.core.close()
 
@@ -130,7 +132,8 @@ def _sender_settings(config: Config) -> SenderSettings:
 
 def _bounds(config: Config) -> Bounds:
     timing = Timing(ping=config.ping_interval, write=config.write_timeout)
-    return Bounds(config.max_body_bytes, config.read_timeout, config.max_streams, timing)
+    sockets = SocketBounds(config.max_sockets, config.socket_heartbeat, config.socket_age)
+    return Bounds(config.max_body_bytes, config.read_timeout, config.max_streams, timing, sockets)
 
 
 def _raise_descriptor_limit() -> None:

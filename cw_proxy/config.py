@@ -66,6 +66,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     read_timeout: Seconds = _setting(60.0, "Seconds a client may take to send a request's body.")
     write_timeout: Seconds = _setting(60.0, "Seconds a client may take to accept a piece of an answer.")
     drain_timeout: Seconds = _setting(30.0, "Seconds that open streams get to finish after SIGTERM.")
+    max_sockets: Count = _setting(1000, "Open WebSockets; more get 503 `overloaded`.")
+    socket_heartbeat: Seconds = _setting(25.0, "Seconds between pings on a WebSocket; half of it to answer them.")
+    socket_age: Seconds = _setting(3600.0, "Seconds after which a WebSocket is closed, once its turns are done.")
     ping_interval: Seconds = _setting(10.0, "Seconds of silence after which a stream gets a keep-alive comment.")
     region: Region | None = _setting(None, "AWS region of the service; by default the profile's, else us-east-1.")
     profile_arn: ProfileArn | None = _setting(

@@ -151,6 +151,22 @@ class HostRefused(InvalidRequest):
     default_code = "host_refused"
 
 
+class UpgradeRequired(InvalidRequest):
+    """There is only a WebSocket at this path."""
+
+    status = 426
+    default_code = "upgrade_required"
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), "Upgrade": "websocket", "Connection": "Upgrade"}
+
+
+class SocketLimit(InvalidRequest):
+    """A WebSocket has all the lanes and turns, or all the time, that it may have; `code` says which."""
+
+    default_code = "websocket_stream_limit_reached"
+
+
 class UnsupportedEndpoint(InvalidRequest):
     """OpenAI has something at this path; the service behind the proxy has not."""
 

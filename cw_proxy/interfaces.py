@@ -22,16 +22,20 @@ from cw_proxy.wire.call import HttpCall, HttpReply
 
 
 class Http(msgspec.Struct, frozen=True):
-    """Served on this method and path; a streamed answer is server-sent events."""
+    """Served on this method and path; a path that ends in `/*` takes everything below it. A streamed answer is
+    server-sent events."""
 
     method: str
     path: str
 
 
 class WebSocket(msgspec.Struct, frozen=True):
-    """Served on a WebSocket at this path: every message is a frame for the session."""
+    """Served on a WebSocket at this path: every message is a frame for the session. So many named lanes there may be,
+    and so many turns under way or waiting, all lanes together."""
 
     path: str
+    lanes: int = 32
+    turns: int = 16
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -48,10 +52,30 @@ class Stamp(msgspec.Struct, frozen=True):
     new_id: Callable[[], str]
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """Who speaks, and where: the digest of the key, the headers (lower-case names), and over HTTP the request line."""
+
+    owner: bytes = b""
+    headers: Mapping[str, str] = {}
+    method: str = "POST"
+    path: str = ""
+    query: str = ""
+    stamp: Callable[[], Stamp] = lambda: Stamp(0, str)
+
+
+NOBODY = Caller()
+
+
 class Encoder(Protocol):
+    """Writes server-sent events; a transport of messages sends the data of each as one (wire/sse.py, `payloads`)."""
+
     @property
     def ended(self) -> bool:
         """Whether the last bytes were given out."""
+
+    @property
+    def ping(self) -> bytes:
+        """What keeps a silent stream open."""
 
     def feed(self, events: Sequence[Event]) -> bytes:
         """The client's bytes for these events; the ending event yields the last ones. Never holds text back."""
@@ -83,12 +107,27 @@ class Close(msgspec.Struct, frozen=True):
     reason: str
 
 
-Action = Ask | Send | Close
+class Later(msgspec.Struct, frozen=True):
+    """What follows once everything before it in its lane is done; lanes go on beside each other. `then` raises
+    ProxyError."""
+
+    lane: str | None
+    then: Callable[[], Sequence[Ask | Send]]
+
+
+Action = Ask | Send | Close | Later
 
 
 class Session(Protocol):
     def receive(self, frame: bytes) -> Sequence[Action]:
-        """What follows from one frame of the client's: over HTTP exactly one Ask. Raises ProxyError."""
+        """What follows from one frame of the client's: over HTTP exactly one Ask or Send. Raises ProxyError."""
+
+
+class SocketSession(Session, Protocol):
+    """One connection's. It answers with Later, Send and Close."""
+
+    def failure(self, error: ProxyError, lane: str | None) -> bytes:
+        """The frame that tells of an error; the socket stays open."""
 
 
 class ErrorReply(msgspec.Struct, frozen=True):
@@ -104,10 +143,18 @@ class ClientProtocol(Protocol):
     @property
     def bindings(self) -> Sequence[Binding]: ...
 
-    def session(self) -> Session: ...
+    def session(self, caller: Caller = NOBODY) -> Session:
+        """For one HTTP request, or one message."""
 
     def error(self, error: ProxyError) -> ErrorReply:
         """The error in this protocol's own shape, for when no byte of an answer has gone out."""
+
+
+class SocketProtocol(ClientProtocol, Protocol):
+    """One that has a WebSocket among its bindings."""
+
+    def socket(self, caller: Caller) -> SocketSession:
+        """For one connection."""
 
 
 # --- right: the upstream's language -----------------------------------------------------------------------

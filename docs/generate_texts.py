@@ -42,6 +42,9 @@ ERRORS = {
     "RequestTooLarge": "The body is larger than `max_body_bytes`.",
     "UnsupportedMediaType": "The body is not `application/json`, or it is compressed.",
     "HostRefused": "The `Host` header names a server that this is not. See `allowed_hosts`.",
+    "UpgradeRequired": "There is only a WebSocket at this path.",
+    "SocketLimit": "A WebSocket has all the turns, lanes or time it may have (`websocket_stream_limit_reached`, "
+    "`websocket_connection_limit_reached`).",
     "UnsupportedEndpoint": "OpenAI has something at this path, the service has not: embeddings, audio, images.",
     "LoginRequired": "Nobody is signed in, or the sign-in has ended. The message names the command to run.",
     "UpstreamAccessDenied": "The service denies this account. The message is the service's own.",

@@ -140,7 +140,7 @@ def test_each_route_is_documented(generate: ModuleType) -> None:
     page = reference("endpoints")
     for methods, path in generate.routes():
         assert f"| {methods} | `{path}` |" in page
-    for protocol in PROTOCOLS:
+    for protocol in (make() for make in PROTOCOLS):
         for binding in protocol.bindings:
             assert f"`{getattr(binding, 'path', '')}`" in page
 

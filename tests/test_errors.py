@@ -33,6 +33,8 @@ TABLE: dict[type[ProxyError], tuple[int, str, str, dict[str, str]]] = {
     errors.RequestTooLarge: (413, REQUEST, "request_too_large", {}),
     errors.UnsupportedMediaType: (415, REQUEST, "unsupported_media_type", {}),
     errors.HostRefused: (421, REQUEST, "host_refused", {}),
+    errors.UpgradeRequired: (426, REQUEST, "upgrade_required", {"Upgrade": "websocket", "Connection": "Upgrade"}),
+    errors.SocketLimit: (400, REQUEST, "websocket_stream_limit_reached", {}),
     errors.UnsupportedEndpoint: (501, REQUEST, "unsupported_endpoint", NO_RETRY),
     errors.LoginRequired: (401, "authentication_error", "login_required", NO_RETRY),
     errors.UpstreamAccessDenied: (403, "permission_error", "upstream_access_denied", NO_RETRY),

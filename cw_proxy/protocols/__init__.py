@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.protocols.openai_chat import OpenAIChat
 from cw_proxy.protocols.simple_completions import SimpleCompletions
 
-PROTOCOLS: tuple[ClientProtocol, ...] = (OpenAIChat(), SimpleCompletions())
+# Each server makes its own: a protocol may remember answers.
+PROTOCOLS: tuple[Callable[[], ClientProtocol], ...] = (OpenAIChat, SimpleCompletions)

@@ -32,7 +32,7 @@ from cw_proxy.events import (
 )
 from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.filters.stop import read_sequences
-from cw_proxy.interfaces import Ask, Binding, Encoder, ErrorReply, Http, Stamp
+from cw_proxy.interfaces import NOBODY, Ask, Binding, Caller, Encoder, ErrorReply, Http, Stamp
 from cw_proxy.model import Message, Request, TextPart
 from cw_proxy.usage import AnswerTally, count, reply_tally, together
 from cw_proxy.wire import sse
@@ -82,7 +82,7 @@ class SimpleCompletions:
     name = "simple_completions"
     bindings: Sequence[Binding] = (Http("POST", "/v1/completions"),)
 
-    def session(self) -> CompletionSession:
+    def session(self, caller: Caller = NOBODY) -> CompletionSession:
         return CompletionSession()
 
     def error(self, error: ProxyError) -> ErrorReply:
@@ -168,6 +168,7 @@ class CompletionEncoder:
     """Events → `text_completion` frames. A Fail yields an error frame and nothing after it, [DONE] neither."""
 
     ended = False
+    ping = sse.PING
 
     def __init__(self, request: Request, include_usage: bool, stamp: Stamp) -> None:
         self._request = request

@@ -16,6 +16,17 @@ def data(json: bytes) -> bytes:
     return b"data: " + json + b"\n\n"
 
 
+def event(name: bytes, json: bytes) -> bytes:
+    """With its type in a line of its own, as clients of the newer protocols want it."""
+    return b"event: " + name + b"\ndata: " + json + b"\n\n"
+
+
+def payloads(written: bytes) -> list[bytes]:
+    """The data of each event that the functions above wrote, for transports that send messages instead."""
+    found = ((b"\n" + block).partition(b"\ndata: ") for block in written.split(b"\n\n"))
+    return [data for _, _, data in found if data]
+
+
 class SseDecoder:
     """The data of each whole event; LF, CRLF and CR line ends; comments and other fields are skipped."""
 

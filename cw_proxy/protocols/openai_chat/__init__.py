@@ -14,7 +14,7 @@ import msgspec
 from cw_proxy import body
 from cw_proxy.errors import ProxyError
 from cw_proxy.events import Reply
-from cw_proxy.interfaces import Ask, Binding, Encoder, ErrorReply, Http, Stamp
+from cw_proxy.interfaces import NOBODY, Ask, Binding, Caller, Encoder, ErrorReply, Http, Stamp
 from cw_proxy.model import Request
 from cw_proxy.protocols.openai_chat.ask import read_request
 from cw_proxy.protocols.openai_chat.chunks import ChunkEncoder
@@ -30,7 +30,7 @@ class OpenAIChat:
     name = "openai_chat"
     bindings: Sequence[Binding] = (Http("POST", "/v1/chat/completions"),)
 
-    def session(self) -> ChatSession:
+    def session(self, caller: Caller = NOBODY) -> ChatSession:
         return ChatSession()
 
     def error(self, error: ProxyError) -> ErrorReply:

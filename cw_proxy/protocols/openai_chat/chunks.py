@@ -43,6 +43,7 @@ class ChunkEncoder:
     """
 
     ended = False
+    ping = sse.PING
 
     def __init__(self, request: Request, include_usage: bool, stamp: Stamp) -> None:
         self._request = request

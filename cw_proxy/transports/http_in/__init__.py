@@ -1,7 +1,7 @@
-"""HTTP for clients: every Http binding of every protocol, models, health (sdk-contract.md, "Server settings")."""
+"""HTTP and WebSockets for clients: every binding of every protocol, models, health (sdk-contract.md)."""
 
-from cw_proxy.transports.http_in.endpoints import Bounds, Endpoints
+from cw_proxy.transports.http_in.bounds import Bounds, SocketBounds, Timing
+from cw_proxy.transports.http_in.endpoints import Endpoints
 from cw_proxy.transports.http_in.server import HttpServer
-from cw_proxy.transports.http_in.stream import Timing
 
-__all__ = ["Bounds", "Endpoints", "HttpServer", "Timing"]
+__all__ = ["Bounds", "Endpoints", "HttpServer", "SocketBounds", "Timing"]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from aiohttp import web
@@ -17,11 +17,13 @@ from cw_proxy.errors import Overloaded, ProxyError, RequestTimeout, RequestTooLa
 from cw_proxy.events import Choices
 from cw_proxy.exchange import Asker, Exchange
 from cw_proxy.guard import Guard, check_json
-from cw_proxy.interfaces import Ask, ClientProtocol, Close, Http, Send, Stamp
+from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Close, Http, Later, Send, SocketProtocol, Stamp, WebSocket
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.rounds import Batches, answers
+from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Routes
-from cw_proxy.transports.http_in.stream import Timing, stream_answer
+from cw_proxy.transports.http_in.sockets import Sockets
+from cw_proxy.transports.http_in.stream import stream_answer
 
 # Paths of OpenAI's API that clients look for, and what they look for there.
 UNSUPPORTED = {
@@ -44,33 +46,27 @@ _PIECE = 256 * 1024  # bytes of a whole answer that go out in one write
 _LARGE_BODY = 256 * 1024  # bytes
 
 
-class Bounds(msgspec.Struct, frozen=True):
-    """Bytes, seconds and counts; config.py says what each bounds."""
-
-    body_bytes: int
-    read_timeout: float
-    streams: int
-    timing: Timing
-
-
 class Endpoints:
     """All handlers, and what they count: `active` requests, and whether the server is `draining`."""
 
     def __init__(self, *, exchange: Exchange, guard: Guard, bounds: Bounds) -> None:
-        self._exchange = exchange
+        self.exchange = exchange
         self._guard = guard
-        self._bounds = bounds
+        self.bounds = bounds
         self.active = 0
         self.draining = False
         self.idle = asyncio.Event()
         self.idle.set()
+        self.sockets = Sockets(self)
 
     def routes(self) -> Routes:
         routes = Routes()
-        for protocol in PROTOCOLS:
+        for protocol in (make() for make in PROTOCOLS):
             for binding in protocol.bindings:
                 if isinstance(binding, Http):
                     routes.add(binding.method, binding.path, ProtocolHandler(self, protocol))
+                elif isinstance(binding, WebSocket):
+                    routes.add("GET", binding.path, self.sockets.handler(cast(SocketProtocol, protocol), binding))
         routes.add("GET", "/v1/models", self._models)
         routes.add("GET", "/v1/models/*", self._model)
         for path, what in UNSUPPORTED.items():
@@ -85,18 +81,33 @@ class Endpoints:
     async def answer(
         self, protocol: ClientProtocol, request: web.BaseRequest, extra: dict[str, str]
     ) -> web.StreamResponse:
-        asker = Asker(self._guard.owner(request.headers), request.headers)
-        check_json(request.headers)
-        with self._counted():
-            ask = await _read(protocol, await self._body(request))
-            plan = await self._exchange.plan(ask.request)
+        caller = self.caller(request)
+        if request.method == "POST":
+            check_json(request.headers)
+        with self.counted():
+            body = await self._body(request) if request.method == "POST" else b""
+            action = await _read(protocol, caller, body)
+            if isinstance(action, Send):
+                return await self._sent(request, action.frame, extra)
+            plan = await self.exchange.plan(action.request)
             if plan.ignored:
                 extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
-            batches = await answers(self._exchange, plan, asker)
-            stamp = Stamp(int(time.time()), _hex_id)
-            if ask.stream:
-                return await stream_answer(request, batches, ask.encoder(stamp), extra, self._bounds.timing)
-            return await self._sent(request, await _whole(ask, batches, stamp), extra)
+            batches = await answers(self.exchange, plan, Asker(caller.owner, caller.headers))
+            if action.stream:
+                encoder = action.encoder(fresh_stamp())
+                return await stream_answer(request, batches, encoder, extra, self.bounds.timing)
+            return await self._sent(request, await _whole(action, batches, fresh_stamp()), extra)
+
+    def caller(self, request: web.BaseRequest) -> Caller:
+        """Raises InvalidApiKey."""
+        return Caller(
+            self._guard.owner(request.headers),
+            request.headers,
+            request.method,
+            request.path,
+            request.query_string,
+            fresh_stamp,
+        )
 
     async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
         """The answer, written while the request still counts as open: a shutdown waits for it."""
@@ -105,7 +116,7 @@ class Endpoints:
         await response.prepare(request)
         for start in range(0, len(body), _PIECE):
             try:
-                async with asyncio.timeout(self._bounds.timing.write):
+                async with asyncio.timeout(self.bounds.timing.write):
                     await response.write(body[start : start + _PIECE])
             except TimeoutError:
                 raise ConnectionError("the client does not read") from None
@@ -113,10 +124,10 @@ class Endpoints:
         return response
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def counted(self) -> Iterator[None]:
         if self.draining:
             raise ShuttingDown("The server is shutting down.", retry_after=2)
-        if self.active >= self._bounds.streams:
+        if self.active >= self.bounds.streams:
             raise Overloaded("The server is at its limit of requests at the same time.", retry_after=1)
         self.active += 1
         self.idle.clear()
@@ -128,7 +139,7 @@ class Endpoints:
                 self.idle.set()
 
     async def _body(self, request: web.BaseRequest) -> bytes:
-        limit = self._bounds.body_bytes
+        limit = self.bounds.body_bytes
         too_large = RequestTooLarge(f"The body is larger than {limit} bytes.")
         if (request.content_length or 0) > limit:
             raise too_large
@@ -143,7 +154,7 @@ class Endpoints:
             return whole
         body = bytearray()
         try:
-            async with asyncio.timeout(self._bounds.read_timeout):
+            async with asyncio.timeout(self.bounds.read_timeout):
                 async for chunk in request.content.iter_any():
                     body += chunk
                     if len(body) > limit:
@@ -156,13 +167,13 @@ class Endpoints:
 
     async def _models(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         self._guard.owner(request.headers)
-        names = catalog.names(self._exchange.aliases, await self._exchange.catalog())
+        names = catalog.names(self.exchange.aliases, await self.exchange.catalog())
         return _json(msgspec.json.encode({"object": "list", "data": [_model_object(name) for name in names]}), extra)
 
     async def _model(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         self._guard.owner(request.headers)
         name = request.path.removeprefix("/v1/models/")
-        catalog.resolve(name, self._exchange.aliases, await self._exchange.catalog())
+        catalog.resolve(name, self.exchange.aliases, await self.exchange.catalog())
         return _json(msgspec.json.encode(_model_object(name)), extra)
 
     async def _health(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
@@ -197,22 +208,22 @@ class ProtocolHandler:
             return _json(shown.body, {**extra, **shown.headers}, status=shown.status)
 
 
-def _hex_id() -> str:
-    return token_hex(16)
+def fresh_stamp() -> Stamp:
+    return Stamp(int(time.time()), lambda: token_hex(16))
 
 
-async def _read(protocol: ClientProtocol, body: bytes) -> Ask:
+async def _read(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | Send:
     """A body that takes long to read is read beside the loop, so that streams go on."""
     if len(body) <= _LARGE_BODY:
-        return _the_ask(protocol, body)
-    return await asyncio.to_thread(_the_ask, protocol, body)
+        return _the_action(protocol, caller, body)
+    return await asyncio.to_thread(_the_action, protocol, caller, body)
 
 
-def _the_ask(protocol: ClientProtocol, body: bytes) -> Ask:
-    """Over HTTP a body is exactly one question."""
-    (action,) = protocol.session().receive(body)
-    if isinstance(action, (Send, Close)):
-        raise ProxyError("Internal error: this protocol does not answer questions over HTTP.")
+def _the_action(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | Send:
+    """Over HTTP a body is exactly one question, or is answered at once."""
+    (action,) = protocol.session(caller).receive(body)
+    if isinstance(action, (Close, Later)):
+        raise ProxyError("Internal error: this protocol does not answer over HTTP.")
     return action
 
 

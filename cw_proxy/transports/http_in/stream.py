@@ -11,13 +11,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
-import msgspec
 from aiohttp import web
 
 from cw_proxy.errors import ProxyError
 from cw_proxy.events import Event, Fail
 from cw_proxy.interfaces import Encoder
-from cw_proxy.wire import sse
+from cw_proxy.transports.http_in.bounds import Timing
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -25,13 +24,6 @@ _HEADERS = {
     # Asks nginx and its like not to collect the stream.
     "X-Accel-Buffering": "no",
 }
-
-
-class Timing(msgspec.Struct, frozen=True):
-    """Seconds: silence before a ping, and a write's patience."""
-
-    ping: float
-    write: float
 
 
 class _Response(web.StreamResponse):
@@ -49,7 +41,7 @@ async def stream_answer(
 ) -> web.StreamResponse:
     """Raises ProxyError while nothing has been sent."""
     response = _Response(headers={**extra, **_HEADERS})
-    writer = _Writer(response, request, timing)
+    writer = _Writer(response, request, timing, encoder.ping)
     async with aclosing(batches):
         try:
             await _relay(batches, encoder, writer)
@@ -77,15 +69,16 @@ async def _relay(batches: AsyncGenerator[list[Event], None], encoder: Encoder, w
 class _Writer:
     """Writes, and watches over writing."""
 
-    __slots__ = ("_loop", "_ping", "_request", "_response", "_since", "_timer", "_timing", "_writing")
+    __slots__ = ("_loop", "_ping", "_ping_bytes", "_request", "_response", "_since", "_timer", "_timing", "_writing")
 
-    def __init__(self, response: web.StreamResponse, request: web.BaseRequest, timing: Timing) -> None:
+    def __init__(self, response: web.StreamResponse, request: web.BaseRequest, timing: Timing, ping: bytes) -> None:
         self._response = response
         self._request = request
         self._timing = timing
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()  # the last write's begin
         self._writing = False
+        self._ping_bytes = ping
         self._ping: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(timing.ping, self._tick)
 
@@ -130,4 +123,4 @@ class _Writer:
     async def _send_ping(self) -> None:
         # A client that is gone shows in the handler, which is cancelled.
         with suppress(ConnectionError):
-            await self.write(sse.PING)
+            await self.write(self._ping_bytes)

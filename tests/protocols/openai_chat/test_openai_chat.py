@@ -54,7 +54,7 @@ def test_an_error_has_its_own_status_headers_and_body() -> None:
 
 
 def test_it_is_served_at_its_path() -> None:
-    assert [protocol.name for protocol in PROTOCOLS].count("openai_chat") == 1
+    assert [make().name for make in PROTOCOLS].count("openai_chat") == 1
     assert list(OpenAIChat().bindings) == [Http("POST", "/v1/chat/completions")]
 
 

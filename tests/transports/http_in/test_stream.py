@@ -23,6 +23,7 @@ from cw_proxy.guard import Guard
 from cw_proxy.transports.http_in import HttpServer, Timing
 from cw_proxy.transports.http_in.routes import Routes
 from cw_proxy.transports.http_in.stream import stream_answer
+from cw_proxy.wire import sse
 
 
 def play(script: str, **more: Any) -> bytes:
@@ -163,6 +164,7 @@ class Lines:
     """Encodes events as lines of themselves."""
 
     ended = False
+    ping = sse.PING
 
     def feed(self, events: list[Event]) -> bytes:
         self.ended = isinstance(events[-1], (End, Fail))

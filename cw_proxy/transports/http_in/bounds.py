@@ -1,0 +1,26 @@
+"""What the server allows its clients, in bytes, seconds and counts; config.py says what each bounds."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds: silence before a ping, and a write's patience."""
+
+    ping: float
+    write: float
+
+
+class SocketBounds(msgspec.Struct, frozen=True):
+    number: int = 1000
+    heartbeat: float = 25.0
+    age: float = 3600.0
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    body_bytes: int
+    read_timeout: float
+    streams: int
+    timing: Timing
+    sockets: SocketBounds = SocketBounds()

@@ -1,0 +1,272 @@
+"""WebSockets for clients: each message is a frame for the protocol's session, each event of an answer a message.
+
+A turn is a question and its answer. The turns of a lane follow each other, lanes go on beside each other, and what is
+wrong with one turn leaves the socket open. A client that does not read holds its own turns back, and nothing else: a
+frame is written before the next one is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, aclosing, suppress
+from typing import Protocol, TypeVar
+
+from aiohttp import WSMsgType, web
+
+from cw_proxy.errors import InvalidRequest, Overloaded, ProxyError, ShuttingDown, SocketLimit, UpgradeRequired
+from cw_proxy.events import Fail
+from cw_proxy.exchange import Asker, Exchange
+from cw_proxy.interfaces import Action, Ask, Caller, Close, Later, Send, SocketProtocol, SocketSession, WebSocket
+from cw_proxy.rounds import answers
+from cw_proxy.transports.http_in.bounds import Bounds
+from cw_proxy.transports.http_in.routes import Handler
+from cw_proxy.wire import sse
+
+Value = TypeVar("Value")
+
+_GOING_AWAY, _RESTART = 1001, 1012
+_LARGE_FRAME = 256 * 1024
+
+
+class Server(Protocol):
+    """What a socket shares with the other endpoints of its server."""
+
+    exchange: Exchange
+    draining: bool
+
+    @property
+    def bounds(self) -> Bounds: ...
+
+    def caller(self, request: web.BaseRequest) -> Caller: ...
+
+    def counted(self) -> AbstractContextManager[None]: ...
+
+
+class Sockets:
+    """The open ones of a server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._open: set[_Socket] = set()
+
+    def handler(self, protocol: SocketProtocol, binding: WebSocket) -> Handler:
+        async def handle(request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+            try:
+                caller = self._admitted(request)
+            except ProxyError as error:
+                shown = protocol.error(error)
+                return web.Response(
+                    status=shown.status,
+                    body=shown.body,
+                    headers={**extra, **shown.headers},
+                    content_type="application/json",
+                )
+            return await self._serve(request, extra, protocol.socket(caller), caller, binding)
+
+        return handle
+
+    def _admitted(self, request: web.BaseRequest) -> Caller:
+        if request.headers.get("upgrade", "").lower() != "websocket":
+            raise UpgradeRequired("This path is a WebSocket: GET it with an upgrade, or POST to it.")
+        caller = self._server.caller(request)
+        if self._server.draining:
+            raise ShuttingDown("The server is shutting down.", retry_after=2)
+        if len(self._open) >= self._server.bounds.sockets.number:
+            raise Overloaded("The server is at its limit of open WebSockets.", retry_after=1)
+        return caller
+
+    async def _serve(
+        self,
+        request: web.BaseRequest,
+        extra: dict[str, str],
+        session: SocketSession,
+        caller: Caller,
+        binding: WebSocket,
+    ) -> web.StreamResponse:
+        bounds = self._server.bounds
+        response = web.WebSocketResponse(
+            heartbeat=bounds.sockets.heartbeat, max_msg_size=bounds.body_bytes, compress=False
+        )
+        response.headers.update(extra)
+        await response.prepare(request)
+        socket = _Socket(request, response, session, caller, binding, self._server)
+        self._open.add(socket)
+        timer = asyncio.get_running_loop().call_later(self._server.bounds.sockets.age, socket.expire)
+        try:
+            await socket.run()
+        finally:
+            timer.cancel()
+            self._open.discard(socket)
+        return response
+
+    def drain(self) -> None:
+        """Each closes once its turns are done."""
+        for socket in self._open:
+            socket.leave_when_idle(_GOING_AWAY)
+
+    async def close(self) -> None:
+        """Whatever is still going on is broken off."""
+        await asyncio.gather(*(socket.leave(_RESTART) for socket in self._open), return_exceptions=True)
+
+
+def _unlaned(ask: Ask) -> Later:
+    return Later(None, lambda: [ask])
+
+
+class _Socket:
+    """One connection: reads frames, and has a task for each lane that has something to do."""
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        response: web.WebSocketResponse,
+        session: SocketSession,
+        caller: Caller,
+        binding: WebSocket,
+        server: Server,
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._session = session
+        self._caller = caller
+        self._binding = binding
+        self._server = server
+        self._names: set[str] = set()
+        self._waiting: dict[str | None, list[Later]] = {}  # by lane; what stands first is under way
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: int | None = None  # the close code, once it is to close when idle
+
+    async def run(self) -> None:
+        try:
+            async for message in self._response:
+                if message.type is WSMsgType.TEXT:
+                    await self._guarded(None, self._received, message.data.encode())
+                elif message.type is WSMsgType.BINARY:
+                    error = InvalidRequest("Frames are JSON texts, not binary.")
+                    await self._send(self._session.failure(error, None))
+        except ConnectionError:
+            pass
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def expire(self) -> None:
+        """The connection's time is over."""
+        error = SocketLimit("This WebSocket is at the end of its time.", code="websocket_connection_limit_reached")
+        self._start(self._guarded(None, self._send, self._session.failure(error, None)))
+        self.leave_when_idle(_GOING_AWAY)
+
+    def leave_when_idle(self, code: int) -> None:
+        self._leaving = code
+        if not self._waiting:
+            self._start(self.leave(code))
+
+    async def leave(self, code: int) -> None:
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(self._server.bounds.timing.write):
+                await self._response.close(code=code)
+
+    # --- frames ---
+
+    async def _received(self, frame: bytes) -> None:
+        for action in await self._actions(frame):
+            match action:
+                case Send():
+                    await self._send(action.frame)
+                case Close():
+                    await self._response.close(code=action.code, message=action.reason.encode())
+                case Later():
+                    self._queue(action)
+                case _:
+                    self._queue(_unlaned(action))
+
+    async def _actions(self, frame: bytes) -> Sequence[Action]:
+        if len(frame) <= _LARGE_FRAME:
+            return self._session.receive(frame)
+        return await asyncio.to_thread(self._session.receive, frame)
+
+    def _queue(self, turn: Later) -> None:
+        """Raises SocketLimit, ShuttingDown."""
+        if self._leaving is not None:
+            raise ShuttingDown("This WebSocket is about to close.", retry_after=2)
+        if sum(map(len, self._waiting.values())) >= self._binding.turns:
+            raise SocketLimit(f"At most {self._binding.turns} turns may be under way on one WebSocket.")
+        if turn.lane is not None and turn.lane not in self._names:
+            if len(self._names) >= self._binding.lanes:
+                raise SocketLimit(f"At most {self._binding.lanes} lanes may be named on one WebSocket.")
+            self._names.add(turn.lane)
+        if turn.lane in self._waiting:
+            self._waiting[turn.lane].append(turn)
+        else:
+            self._waiting[turn.lane] = [turn]
+            self._start(self._lane(turn.lane))
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _lane(self, lane: str | None) -> None:
+        turns = self._waiting[lane]
+        try:
+            while turns:
+                await self._guarded(lane, self._turn, turns[0])
+                turns.pop(0)
+        finally:
+            del self._waiting[lane]
+        if self._leaving is not None and not self._waiting:
+            await self.leave(self._leaving)
+
+    async def _guarded(self, lane: str | None, work: Callable[[Value], Awaitable[None]], value: Value) -> None:
+        """What goes wrong is told, and the socket stays open; one whose client is gone is done."""
+        try:
+            await work(value)
+        except ProxyError as error:
+            with suppress(ConnectionError):
+                await self._send(self._session.failure(error, lane))
+        except ConnectionError:
+            pass
+
+    # --- turns ---
+
+    async def _turn(self, turn: Later) -> None:
+        with self._server.counted():
+            for action in turn.then():
+                if isinstance(action, Send):
+                    await self._send(action.frame)
+                else:
+                    await self._answer(action)
+
+    async def _answer(self, ask: Ask) -> None:
+        exchange = self._server.exchange
+        batches = await answers(
+            exchange, await exchange.plan(ask.request), Asker(self._caller.owner, self._caller.headers)
+        )
+        encoder = ask.encoder(self._caller.stamp())
+        begun = False
+        try:
+            async with aclosing(batches):
+                async for events in batches:
+                    begun = await self._write(encoder.feed(events)) or begun
+        except ProxyError as error:
+            if not begun:
+                raise
+            await self._write(encoder.feed([Fail(error)]))
+
+    async def _write(self, written: bytes) -> bool:
+        frames = sse.payloads(written)
+        for frame in frames:
+            await self._send(frame)
+        return bool(frames)
+
+    async def _send(self, frame: bytes) -> None:
+        """Raises ConnectionError, also for a client that does not read."""
+        try:
+            async with asyncio.timeout(self._server.bounds.timing.write):
+                await self._response.send_frame(frame, WSMsgType.TEXT)
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ConnectionError("the client does not read") from None
