@@ -169,9 +169,9 @@ NAMED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "$defs": {"x": {"properties": {NEW: TEXT}}},
         },
     ),
-    "a property called properties": (
-        {"properties": {"properties": {S: 1, "$ref": f"#/$defs/properties/{S}"}}, "$defs": {"properties": {S: TEXT}}},
-        {"properties": {"properties": {S: 1, "$ref": f"#/$defs/properties/{S}"}}, "$defs": {"properties": {S: TEXT}}},
+    "a definition called properties": (
+        {"properties": {S: {"$ref": f"#/$defs/properties/{S}"}}, "$defs": {"properties": {S: TEXT}}},
+        {"properties": {NEW: {"$ref": f"#/$defs/properties/{S}"}}, "$defs": {"properties": {S: TEXT}}},
     ),
     "a reference to where no schema belongs": (
         {"properties": {"a": {"$ref": "#/x-y/My%20Type"}}, "x-y": {"My Type": {"properties": {S: None}}, S: S}},
