@@ -13,7 +13,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from cw_proxy.model import Request
+from cw_proxy.model import DocumentPart, ImagePart, Request
 
 THREAD_HEADERS = ("x-conversation-id", "session-id", "thread-id", "x-session-id", "x-session-affinity")
 
@@ -35,9 +35,15 @@ def fingerprint(request: Request) -> list[str]:
     said: list[str] = []
     for message in request.messages:
         said.append(f"{message.role}\0{message.text}")
+        said += [_trace(part) for part in message.parts if isinstance(part, (ImagePart, DocumentPart))]
         if message.role == "user":
             break
     return said
+
+
+def _trace(part: ImagePart | DocumentPart) -> str:
+    """Enough to tell two files apart: chats may open with nothing but one."""
+    return f"{part.format}\0{len(part.data)}\0{hashlib.sha256(part.data[-4096:]).hexdigest()}"
 
 
 def _hash(*texts: str) -> bytes:

@@ -35,13 +35,14 @@ from cw_proxy.model import Request
 from cw_proxy.model_list import ModelList
 from cw_proxy.secret import digest
 from cw_proxy.tails import Tails
-from cw_proxy.usage import Calibration
+from cw_proxy.usage import Calibration, prompt_tokens
 from cw_proxy.wire.call import HttpCall, HttpReply
 
 log = logging.getLogger(__name__)
 
 RETRIES = 2
 _FIRST_DELAY = 0.2  # seconds; doubled each time, then jittered over its whole width
+_NEARLY_FULL = 0.9  # of a model's window
 _MAX_CATALOG_PAGES = 50
 _MAX_MODELS = 4 * 1024 * 1024  # bytes of a page of models
 
@@ -175,11 +176,25 @@ class Exchange:
         def build(credential: Credential) -> HttpCall:
             return self._backend.build(request, model=model, conversation_id=conversation_id, credential=credential)
 
-        answer, batch = await self._begun(request, build, call)
+        try:
+            answer, batch = await self._begun(request, build, call)
+        except errors.UpstreamRejected as error:
+            raise self._explained(plan, error) from None
         answer.closing = lambda usage: self._known(request, plan.model_id, usage)
         if isinstance(batch[0], Begin) and batch[0].conversation_id and not choice:
             self._conversations.adopt(asker.owner, thread, batch[0].conversation_id, now=self._now())
         return answer, batch
+
+    def _explained(self, plan: Plan, error: errors.UpstreamRejected) -> errors.UpstreamRejected:
+        """Rule 16: a chat that is too long may be refused without a reason."""
+        window = catalogs.window(plan.model_id, self._models.known) if self._models.known else None
+        if error.code != errors.UpstreamRejected.default_code or window is None:
+            return error
+        tokens = round(prompt_tokens(plan.request) * (self._calibration.scale(plan.model_id or "") or 1.0))
+        if tokens <= _NEARLY_FULL * window:
+            return error
+        words = f"By our estimate the chat takes {tokens} of the model's {window} tokens."
+        return errors.ContextLengthExceeded(f"{error.message} {words}")
 
     def _known(self, request: Request, model: str | None, usage: Usage) -> list[Event]:
         """What an answer's numbers are worth, learned from them and from the list of models, if it is at hand."""

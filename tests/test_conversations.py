@@ -9,7 +9,7 @@ from hypothesis import given
 from strategies import chats, request, say, texts
 
 from cw_proxy.conversations import THREAD_HEADERS, Conversations, thread_of
-from cw_proxy.model import Request
+from cw_proxy.model import DocumentPart, ImagePart, Message, Part, Request
 
 HELLO = request(say("system", "s"), say("user", "hello"))
 
@@ -120,3 +120,14 @@ def test_the_first_name_counts() -> None:
 def test_any_name_is_kept_as_a_hash_only(name: str) -> None:
     assert len(thread(HELLO, session_id=name)) == 32
     assert len(thread(request(say("user", "a"), thread=name))) == 32
+
+
+def test_chats_that_open_with_different_files_are_different_threads() -> None:
+    def opening(*parts: Part) -> bytes:
+        return thread_of(request(Message("user", parts)), {})
+
+    image, other = ImagePart("png", b"a" * 10_000), ImagePart("png", b"a" * 9_999 + b"b")
+    documents = DocumentPart("one", "pdf", b"a"), DocumentPart("two", "pdf", b"b")
+    threads = [opening(part) for part in (image, other, *documents)]
+    assert len(set(threads)) == 4
+    assert opening(image) == threads[0]

@@ -396,6 +396,26 @@ async def test_exact_numbers_pull_the_next_estimates_of_the_model() -> None:
     assert Usage(scale=2.0) not in await stage.events(request(long, model="mine"))
 
 
+@pytest.mark.parametrize(
+    ("words", "reason", "error"),
+    [
+        (180, None, errors.ContextLengthExceeded),
+        (10, None, errors.UpstreamRejected),
+        (180, "TOOL_SCHEMA_INVALID", errors.UpstreamRejected),
+    ],
+)
+async def test_a_refusal_without_a_reason_may_be_about_the_length(
+    words: int, reason: str | None, error: type[errors.ProxyError]
+) -> None:
+    window = {"modelId": "claude-x", "tokenLimits": {"maxInputTokens": 150}}
+    models = Answer(json.dumps({"models": [window]}).encode())
+    stage = Stage(models, refused(400, "ValidationException", "Improperly formed request.", reason))
+    with pytest.raises(errors.UpstreamRejected) as raised:
+        await stage.events(request(say("user", "word " * words), model="mine"))
+    assert type(raised.value) is error
+    assert ("of the model's 150 tokens" in raised.value.message) == (error is errors.ContextLengthExceeded)
+
+
 # --- the conversation ---
 
 

@@ -41,10 +41,11 @@ async def _demo(home: Path, port: int, once: bool) -> None:
     async with Emulator(port=0) as emulator:
         config = _config(emulator.url, port)
         _say(f"1. AWS is played by an emulator at {emulator.url}: no model, fixed answers, all on this machine.")
-        await _sign_in(home, emulator.url)
         app = App(config, home)
+        # Before the sign-in: a port that is taken shows at once.
         await app.start()
         try:
+            await _sign_in(home, emulator.url)
             _say(f"3. The proxy serves at {app.url}/v1. First question: {QUESTION!r}")
             await asyncio.to_thread(_stream_answer, app.url)
             _say(_hints(app.url))
