@@ -7,11 +7,11 @@ Members that are null count as absent; unknown members are skipped.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
-from cw_proxy.backends.codewhisperer.surrogates import whole
+from cw_proxy.wire.surrogates import whole
 
 
 class Content(msgspec.Struct, gc=False):
@@ -67,22 +67,8 @@ MESSAGE_METADATA = msgspec.json.Decoder(MessageMetadata)
 MEASURES = msgspec.json.Decoder(Measures)
 METADATA = msgspec.json.Decoder(Metadata)
 _ANYTHING = msgspec.json.Decoder(dict[str, Any])
-
-# Whatever reading hostile JSON may raise: UnicodeDecodeError and JSONDecodeError are ValueErrors.
-UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 # What is passed on must not be too deep for the one who writes it.
 _MAX_DEPTH = 100
-Shape = TypeVar("Shape")
-
-
-def read(payload: bytes, decoder: msgspec.json.Decoder[Shape]) -> Shape:
-    """Text cut inside a surrogate pair is refused by a strict reader; Python's own takes it, halves and all."""
-    try:
-        return decoder.decode(payload)
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.convert(json.loads(payload), decoder.type)
 
 
 def read_object(payload: bytes) -> dict[str, Any]:
@@ -103,19 +89,3 @@ def _is_shallow(value: Any, levels: int) -> bool:
         return True
     inner = value.values() if isinstance(value, dict) else value
     return levels > 0 and all(_is_shallow(item, levels - 1) for item in inner)
-
-
-def is_object(text: str) -> bool:
-    try:
-        # Only the shape counts: numbers stay text, however long they are.
-        return isinstance(json.loads(text, parse_int=str, parse_float=str, parse_constant=_not_json), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _not_json(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def text_of(value: dict[str, Any] | None) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

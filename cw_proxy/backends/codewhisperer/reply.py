@@ -22,16 +22,11 @@ from cw_proxy.backends.codewhisperer.payloads import (
     METADATA,
     REASONING,
     TOOL_USE,
-    UNREADABLE,
     Reasoning,
     TokenUsage,
     ToolUse,
-    is_object,
-    read,
     read_object,
-    text_of,
 )
-from cw_proxy.backends.codewhisperer.surrogates import Pieces, whole
 from cw_proxy.errors import EmptyUpstreamResponse, ProxyError, UpstreamProtocol, UpstreamTruncated
 from cw_proxy.events import (
     Begin,
@@ -48,6 +43,8 @@ from cw_proxy.events import (
     Usage,
 )
 from cw_proxy.wire.eventstream import Frame, FrameDecoder
+from cw_proxy.wire.lenient import UNREADABLE, is_object, read, text_of
+from cw_proxy.wire.surrogates import Pieces, whole
 
 _FINISH: dict[str, FinishReason] = {
     "END_TURN": "stop",

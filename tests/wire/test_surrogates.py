@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cw_proxy.backends.codewhisperer.surrogates import Pieces, whole
+from cw_proxy.wire.surrogates import Pieces, whole
 
 HIGH, LOW = "\ud83d", "\ude00"
 
