@@ -10,8 +10,9 @@ FAILED, after which nothing may come. One tool is open at a time: a backend whos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
+from itertools import groupby
 from typing import Any, Literal, assert_never
 
 import msgspec
@@ -177,9 +178,14 @@ class ToolCall(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer: its events, folded."""
+Part = Text | Thought | ToolCall
 
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer: its events, folded. `parts` are the same text, thoughts and calls in their order; no two texts
+    stand side by side."""
+
+    parts: tuple[Part, ...] = ()
     text: str
     thoughts: tuple[Thought, ...]
     tool_calls: tuple[ToolCall, ...]
@@ -198,10 +204,8 @@ class Collector:
 
     def __init__(self) -> None:
         self._characters = 0
-        self._texts: list[str] = []
-        self._thoughts: list[Thought] = []
+        self._parts: list[Part] = []
         self._notes: list[Note] = []
-        self._calls: list[ToolCall] = []
         self._open: ToolOpen | None = None
         self._input: list[str] = []
         self._usage = Usage()
@@ -214,16 +218,18 @@ class Collector:
     def _take(self, event: Event) -> None:
         match event:
             case Text():
-                self._keep(event.text, self._texts)
+                self._count(len(event.text))
+                self._parts.append(event)
             case ToolInput():
-                self._keep(event.fragment, self._input)
+                self._count(len(event.fragment))
+                self._input.append(event.fragment)
             case ToolOpen():
                 self._open = event
             case ToolClose():
                 self._close()
             case Thought():
                 self._count(len(event.text) + len(event.signature or "") + len(event.redacted or ""))
-                self._thoughts.append(event)
+                self._parts.append(event)
             case Note():
                 self._count(len(msgspec.json.encode(event.data)))
                 self._notes.append(event)
@@ -236,10 +242,6 @@ class Collector:
             case _:
                 assert_never(event)
 
-    def _keep(self, text: str, kept: list[str]) -> None:
-        self._count(len(text))
-        kept.append(text)
-
     def _count(self, characters: int) -> None:
         self._characters += characters
         if self._characters > MAX_CHARACTERS:
@@ -248,7 +250,7 @@ class Collector:
     def _close(self) -> None:
         if self._open is not None:
             arguments = "".join(self._input) or "{}"
-            self._calls.append(ToolCall(self._open.id, self._open.name, arguments))
+            self._parts.append(ToolCall(self._open.id, self._open.name, arguments))
         self._open = None
         self._input.clear()
 
@@ -257,14 +259,24 @@ class Collector:
             raise self._ending.error
         if self._ending is None:
             raise OrderViolation("internal error: the events have no end")
+        parts = tuple(_joined(self._parts))
         return Reply(
-            text="".join(self._texts),
-            thoughts=tuple(self._thoughts),
-            tool_calls=tuple(self._calls),
+            parts=parts,
+            text="".join(part.text for part in parts if isinstance(part, Text)),
+            thoughts=tuple(part for part in parts if isinstance(part, Thought)),
+            tool_calls=tuple(part for part in parts if isinstance(part, ToolCall)),
             notes=tuple(self._notes),
             usage=self._usage,
             finish_reason=self._ending.finish_reason,
         )
+
+
+def _joined(parts: Iterable[Part]) -> Iterator[Part]:
+    for kind, run in groupby(parts, type):
+        if kind is Text:
+            yield Text("".join(part.text for part in run if isinstance(part, Text)))
+        else:
+            yield from run
 
 
 class Choices:

@@ -118,13 +118,15 @@ def test_nor_do_thoughts_and_notes(event: Event) -> None:
 
 def test_a_whole_answer() -> None:
     note, thought = Note("citation", {}), Thought("hm")
+    calls = ToolCall("t1", "ls", '{"a":1}'), ToolCall("t2", "ls", "{}")
     assert collected(
         *[Begin("c"), Text("ha"), Text("ha"), thought, note, ToolOpen("t1", "ls"), ToolInput('{"a'), ToolInput('":1}')],
         *[Usage(credits=1.0), ToolClose(), ToolOpen("t2", "ls"), ToolClose(), Text("!"), End("tool_calls")],
     ) == Reply(
+        parts=(Text("haha"), thought, *calls, Text("!")),
         text="haha!",
         thoughts=(thought,),
-        tool_calls=(ToolCall("t1", "ls", '{"a":1}'), ToolCall("t2", "ls", "{}")),
+        tool_calls=calls,
         notes=(note,),
         usage=Usage(credits=1.0),
         finish_reason="tool_calls",
