@@ -47,10 +47,20 @@ class Note(msgspec.Struct, frozen=True):
     data: Any
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """What an earlier round of the same answer took; `source` is how the tokens are known (usage.py)."""
+
+    input: int
+    output: int
+    source: Literal["exact", "derived", "estimated"]
+    credits: float | None = None
+
+
 class Usage(msgspec.Struct, frozen=True):
     """Tokens, per cent and credits as the service gives them; a later event's numbers overrule an earlier one's.
 
-    The last two are ours, known from elsewhere: the model's window in tokens, and what estimates are multiplied with.
+    The last four are ours: the model's window in tokens, what estimates are multiplied with, the estimate of what was
+    written and is not shown, and what an earlier round took.
     """
 
     input_tokens: int | None = None
@@ -61,6 +71,8 @@ class Usage(msgspec.Struct, frozen=True):
     credits: float | None = None
     window: int | None = None
     scale: float | None = None
+    unshown: float | None = None
+    earlier: Spent | None = None
 
     def updated(self, later: Usage) -> Usage:
         merged = (
@@ -68,15 +80,6 @@ class Usage(msgspec.Struct, frozen=True):
             for old, new in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(later), strict=True)
         )
         return Usage(*merged)
-
-    def plus(self, earlier: Usage) -> Usage:
-        """What this and an earlier call cost together, as far as this one says; what is no sum stays this one's."""
-        said = {name: getattr(self, name) for name in _SUMS if getattr(self, name) is not None}
-        sums = {name: value + (getattr(earlier, name) or 0) for name, value in said.items()}
-        return msgspec.structs.replace(self, **sums)
-
-
-_SUMS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "credits")
 
 
 class ToolOpen(msgspec.Struct, frozen=True):
@@ -95,7 +98,10 @@ class ToolClose(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
+    """`stop_sequence` is the one of the request's `stop` that ended the answer."""
+
     finish_reason: FinishReason
+    stop_sequence: str | None = None
 
 
 class Fail(msgspec.Struct, frozen=True):
@@ -192,6 +198,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...]
     usage: Usage
     finish_reason: FinishReason
+    stop_sequence: str | None = None
 
 
 # Far beyond any model's window: an answer without an end must not fill the memory.
@@ -254,10 +261,14 @@ class Collector:
         self._open = None
         self._input.clear()
 
-    def reply(self) -> Reply:
+    def check(self) -> None:
+        """Raises the error of a Fail."""
         if isinstance(self._ending, Fail):
             raise self._ending.error
-        if self._ending is None:
+
+    def reply(self) -> Reply:
+        self.check()
+        if not isinstance(self._ending, End):
             raise OrderViolation("internal error: the events have no end")
         parts = tuple(_joined(self._parts))
         return Reply(
@@ -268,6 +279,7 @@ class Collector:
             notes=tuple(self._notes),
             usage=self._usage,
             finish_reason=self._ending.finish_reason,
+            stop_sequence=self._ending.stop_sequence,
         )
 
 
@@ -289,6 +301,9 @@ class Choices:
         self._collectors[choice_of(events)].feed(events)
 
     def replies(self) -> list[Reply]:
+        # The others were left where they were when one failed.
+        for collector in self._collectors:
+            collector.check()
         return [collector.reply() for collector in self._collectors]
 
 

@@ -28,11 +28,12 @@ def usage_of(tokens: TokenCount) -> dict[str, Any]:
 def extension_of(usages: Sequence[Usage], notes: Sequence[Note]) -> dict[str, Any]:
     """`x_cw`: what this backend says beside the text and OpenAI has no place for; empty when it says nothing.
 
-    Of several answers, credits add up, and the fullest context counts.
+    Of several answers and rounds, credits add up, and the fullest context counts.
     """
     extension: dict[str, Any] = {}
     percents = [usage.context_percent for usage in usages if usage.context_percent is not None]
     credits = [usage.credits for usage in usages if usage.credits is not None]
+    credits += [usage.earlier.credits for usage in usages if usage.earlier and usage.earlier.credits is not None]
     if percents:
         extension["context_percent"] = max(percents)
     if credits:

@@ -31,8 +31,14 @@ async def with_images(request: Request, fetch: ImageSource | None) -> Request:
     if len(links) > MAX_LINKS:
         param = list(links.values())[MAX_LINKS].param
         raise InvalidValue(f"At most {MAX_LINKS} images are fetched for one request.", param=param)
-    fetched = await asyncio.gather(*(_fetched(link, fetch) for link in links.values()))
-    images = dict(zip(links, fetched, strict=True))
+    tasks = {url: asyncio.ensure_future(_fetched(link, fetch)) for url, link in links.items()}
+    try:
+        await asyncio.gather(*tasks.values())
+    finally:
+        # The first that fails, or a client that leaves, ends them all.
+        for task in tasks.values():
+            task.cancel()
+    images = {url: task.result() for url, task in tasks.items()}
     return msgspec.structs.replace(request, messages=tuple(_filled(message, images) for message in request.messages))
 
 

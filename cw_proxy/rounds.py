@@ -9,20 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 import msgspec
 
 from cw_proxy.demands import Demand, demand_of
-from cw_proxy.events import Choice, End, Event, Fail, Note, Usage
-from cw_proxy.exchange import Asker, Exchange, Plan
+from cw_proxy.errors import ProxyError, UpstreamRejected
+from cw_proxy.events import Choice, End, Event, Fail, Note, Spent, Usage
+from cw_proxy.exchange import Asker, Plan
+from cw_proxy.model import Request
+from cw_proxy.usage import AnswerTally, count
 
 Batches = AsyncGenerator[list[Event], None]
-ROUNDS = 2
 # Batches of all answers together that wait for a slow client.
 _WAITING = 16
 
 
-async def answers(exchange: Exchange, plan: Plan, asker: Asker) -> Batches:
+class Answering(Protocol):
+    """An exchange, or several behind one door."""
+
+    def run(self, plan: Plan, asker: Asker, choice: int = 0) -> Batches: ...
+
+
+async def answers(exchange: Answering, plan: Plan, asker: Asker) -> Batches:
     """Raises InvalidValue for a demand that makes no sense; the batches raise ProxyError, most of them at first."""
     demand = await _demand(plan)
     if plan.request.choices == 1:
@@ -37,47 +46,74 @@ async def _demand(plan: Plan) -> Callable[[], Demand] | None:
     return await asyncio.to_thread(demand_of, plan.request, plan.carried)
 
 
-def _answer(exchange: Exchange, plan: Plan, asker: Asker, demand: Callable[[], Demand] | None, choice: int) -> Batches:
+def _answer(exchange: Answering, plan: Plan, asker: Asker, demand: Callable[[], Demand] | None, choice: int) -> Batches:
     if demand is None:
         return exchange.run(plan, asker, choice)
     return _demanded(exchange, plan, asker, demand, choice)
 
 
-async def _demanded(exchange: Exchange, plan: Plan, asker: Asker, make: Callable[[], Demand], choice: int) -> Batches:
+async def _demanded(exchange: Answering, plan: Plan, asker: Asker, make: Callable[[], Demand], choice: int) -> Batches:
     """Asks again, once, where an answer is not what is demanded. Nothing of such an answer goes out."""
-    spent = Usage()
-    for number in range(1, ROUNDS + 1):
-        demand = make()
-        costs = Usage()
-        async with aclosing(exchange.run(plan, asker, choice)) as batches:
+    first = _Round(make(), None)
+    async with aclosing(first.ready(exchange.run(plan, asker, choice))) as batches:
+        async for events in batches:
+            yield events
+    unmet = first.unmet
+    if unmet is None:
+        return
+    again = first.demand.corrected(plan.request, unmet)
+    if again is None:
+        raise unmet
+    second = _Round(make(), first.spent(plan.request))
+    plan = msgspec.structs.replace(plan, request=again)
+    try:
+        async with aclosing(second.ready(exchange.run(plan, asker, choice))) as batches:
             async for events in batches:
-                counted = _counted(events, spent, number)
-                for event in counted:
-                    costs = costs.updated(event) if isinstance(event, Usage) else costs
-                if ready := demand.feed(counted):
+                yield events
+    except UpstreamRejected:
+        # It is about our question, which the client never asked.
+        raise unmet from None
+    if second.unmet is not None:
+        raise second.unmet
+
+
+class _Round:
+    """One try at an answer. `earlier` is what the try before took: it is this answer's cost too."""
+
+    def __init__(self, demand: Demand, earlier: Spent | None) -> None:
+        self.demand = demand
+        self.unmet: ProxyError | None = None
+        self._earlier = earlier
+        self._tally = AnswerTally()
+        self._usage = Usage()
+
+    async def ready(self, batches: Batches) -> Batches:
+        """What may go out; then `unmet` says why nothing did."""
+        async with aclosing(batches):
+            async for events in batches:
+                if ready := self.demand.feed(self._counted(events)):
                     yield ready
         # Checking a long answer takes its time; others are being answered meanwhile.
-        rest = await asyncio.to_thread(demand.settled)
-        if isinstance(rest, list):
-            if rest:
-                yield rest
-            return
-        again = demand.corrected(plan.request, rest) if number < ROUNDS else None
-        if again is None:
-            raise rest
-        plan, spent = msgspec.structs.replace(plan, request=again), costs
+        rest = await asyncio.to_thread(self.demand.settled)
+        if isinstance(rest, ProxyError):
+            self.unmet = rest
+        elif rest:
+            yield rest
 
+    def spent(self, request: Request) -> Spent:
+        tokens = count(request, self._usage, self._tally)
+        return Spent(tokens.input, tokens.output, tokens.source, self._usage.credits)
 
-def _counted(events: Sequence[Event], spent: Usage, number: int) -> list[Event]:
-    """The costs of the round before are this answer's too."""
-    if number == 1:
-        return list(events)
-    counted: list[Event] = []
-    for event in events:
-        if isinstance(event, End):
-            counted.append(Note("rounds", number))
-        counted.append(event.plus(spent) if isinstance(event, Usage) else event)
-    return counted
+    def _counted(self, events: Sequence[Event]) -> list[Event]:
+        counted: list[Event] = []
+        for event in events:
+            self._tally.feed(event)
+            if isinstance(event, Usage):
+                self._usage = self._usage.updated(event)
+            elif isinstance(event, End) and self._earlier is not None:
+                counted += [Note("rounds", 2), Usage(earlier=self._earlier)]
+            counted.append(event)
+        return counted
 
 
 async def _together(answers: Sequence[Batches]) -> Batches:

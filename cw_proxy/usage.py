@@ -204,10 +204,18 @@ def _json(value: object) -> str:
 
 
 def count(request: Request, usage: Usage, said: AnswerTally) -> TokenCount:
+    counted = _counted(request, usage, said)
+    if usage.earlier is None:
+        return counted
+    earlier, source = usage.earlier, _worse(counted.source, usage.earlier.source)
+    return TokenCount(counted.input + earlier.input, counted.output + earlier.output, counted.cached, source)
+
+
+def _counted(request: Request, usage: Usage, said: AnswerTally) -> TokenCount:
     if (prompt := exact_input(usage)) is not None and usage.output_tokens is not None:
         return TokenCount(prompt, usage.output_tokens, usage.cache_read_tokens or 0, "exact")
     scale = usage.scale or 1.0
-    output = _whole(said.tokens * scale)
+    output = _whole((said.tokens + (usage.unshown or 0.0)) * scale)
     if usage.context_percent and usage.window:
         # Per cent of the window is the whole chat, this answer included.
         total = _whole(usage.context_percent / 100 * usage.window)
@@ -217,9 +225,13 @@ def count(request: Request, usage: Usage, said: AnswerTally) -> TokenCount:
 
 def together(counts: Sequence[TokenCount]) -> TokenCount:
     """Several answers to one question: the question counts once, and the least certain number tells for all."""
-    order: tuple[Source, ...] = ("exact", "derived", "estimated")
-    source = max((one.source for one in counts), key=order.index)
+    source = _worse(*(one.source for one in counts))
     return TokenCount(counts[0].input, sum(one.output for one in counts), counts[0].cached, source)
+
+
+def _worse(*sources: Source) -> Source:
+    order: tuple[Source, ...] = ("exact", "derived", "estimated")
+    return max(sources, key=order.index)
 
 
 def exact_input(usage: Usage) -> int | None:

@@ -165,18 +165,9 @@ def test_several_answers_are_folded_each_by_itself() -> None:
     assert [(reply.text, reply.finish_reason) for reply in choices.replies()] == [("aA", "stop"), ("b", "length")]
 
 
-@pytest.mark.parametrize(
-    ("later", "earlier", "both"),
-    [
-        (Usage(), Usage(input_tokens=5, credits=1.0), Usage()),
-        (Usage(input_tokens=2), Usage(input_tokens=5, output_tokens=9), Usage(input_tokens=7)),
-        (
-            Usage(credits=0.5, context_percent=3.0),
-            Usage(credits=1.0, context_percent=2.0),
-            Usage(credits=1.5, context_percent=3.0),
-        ),
-        (Usage(output_tokens=2, window=10), Usage(), Usage(output_tokens=2, window=10)),
-    ],
-)
-def test_two_calls_cost_what_both_cost(later: Usage, earlier: Usage, both: Usage) -> None:
-    assert later.plus(earlier) == both
+def test_of_several_answers_the_one_that_failed_is_told() -> None:
+    choices = Choices(2)
+    choices.feed([Choice(0), Begin(), Text("still going on")])
+    choices.feed([Choice(1), Begin(), Fail(UpstreamTruncated("Cut."))])
+    with pytest.raises(UpstreamTruncated):
+        choices.replies()

@@ -14,6 +14,7 @@ from cw_proxy import errors
 from cw_proxy.events import Begin, Choice, Choices, End, Event, Fail, Note, Reply, Text, ToolOpen, Usage
 from cw_proxy.model import JsonAnswer, Request, Tool
 from cw_proxy.rounds import answers
+from cw_proxy.usage import count, reply_tally
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 JSON = request(say("user", "Give me a."), json_answer=JsonAnswer(SCHEMA))
@@ -81,12 +82,28 @@ async def test_the_second_try_counts_and_costs_both() -> None:
     [reply] = await replies(stage, JSON)
     assert reply.text == '{"a":1}'
     assert reply.notes == (Note("rounds", 2),)
-    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (30, 12)
+    counted = count(JSON, reply.usage, reply_tally(reply))
+    assert (counted.input, counted.output, counted.source) == (30, 12, "exact")
     one, two = stage.service.states()
     assert one["conversationId"] == two["conversationId"]
     assert two["history"][-1] == {"assistantResponseMessage": {"content": "Sure: a is 1."}}
     assert said(stage)[1].startswith("That is not what was asked for: ")
     assert "Schema" in said(stage)[1]
+
+
+async def test_estimates_of_both_tries_count() -> None:
+    stage = Stage(Answer(text("Sure: a is 1. " * 20), TAIL), Answer(text('{"a":1}'), TAIL))
+    [reply] = await replies(stage, JSON)
+    counted = count(JSON, reply.usage, reply_tally(reply))
+    assert counted.source == "estimated"
+    assert counted.output > 80
+
+
+async def test_a_second_try_that_is_too_long_is_not_the_clients_fault() -> None:
+    stage = Stage(ok("No. " * 2000))
+    with pytest.raises(errors.DemandUnmet):
+        # Our question with the first answer in it passes the stage's largest body.
+        await batches(stage, request(say("user", "x" * 5000), json_answer=JsonAnswer(SCHEMA)))
 
 
 async def test_a_tool_is_asked_for_twice() -> None:

@@ -31,9 +31,7 @@ class Demand(Protocol):
 
 def demand_of(request: Request, carried: frozenset[str]) -> Callable[[], Demand] | None:
     """Makes the demand, once for each round. Raises InvalidValue for a schema that is none."""
+    check = json_check(request.json_answer) if request.json_answer and "json_answer" not in carried else None
     if request.tool_choice == "required" and "tool_choice" not in carried:
-        return ToolDemand
-    if request.json_answer is not None and "json_answer" not in carried:
-        check = json_check(request.json_answer)
-        return lambda: JsonDemand(check)
-    return None
+        return lambda: ToolDemand(request)
+    return (lambda: JsonDemand(check)) if check else None

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cw_proxy.errors import DemandUnmet, ProxyError
-from cw_proxy.events import Collector, End, Event, Fail, Note, Reply, Text, ToolOpen
+from cw_proxy.events import Collector, Event, Fail, Note, Reply, Text, ToolOpen
+from cw_proxy.filters.aside import Aside
 from cw_proxy.model import JsonAnswer, Request
 from cw_proxy.structured import JsonCheck, unwrapped
 
@@ -36,7 +37,7 @@ class JsonDemand:
         self._held: list[Event] = []
         self._collector = Collector()
         self._calls = False
-        self._beside: list[str] = []
+        self._aside = Aside()
 
     def feed(self, events: Sequence[Event]) -> list[Event]:
         self._collector.feed(events)
@@ -45,7 +46,7 @@ class JsonDemand:
         if not self._calls:
             return []
         held, self._held = self._held, []
-        return self._without_text(held)
+        return self._aside.feed(held)
 
     def settled(self) -> list[Event] | ProxyError:
         if self._calls:
@@ -69,17 +70,6 @@ class JsonDemand:
             # Cut off, or withheld: asked again, the model would say the same.
             return None
         return request.continued(reply.text, CORRECTION.format(fault=self._check.fault(reply.text)))
-
-    def _without_text(self, events: Sequence[Event]) -> list[Event]:
-        passed: list[Event] = []
-        for event in events:
-            if isinstance(event, Text):
-                self._beside.append(event.text)
-                continue
-            if isinstance(event, End) and self._beside:
-                passed.append(Note("text_beside_calls", "".join(self._beside)))
-            passed.append(event)
-        return passed
 
     def _with_text(self, text: str, *notes: Note) -> list[Event]:
         """All that was held, with the text in one piece before the end."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cw_proxy.events import End, Event, Note, ToolClose, ToolInput, ToolOpen
+from cw_proxy.events import End, Event, Note, ToolClose, ToolInput, ToolOpen, Usage
+from cw_proxy.usage import AnswerTally
 
 KIND = "tool_calls_left_out"
 
@@ -20,6 +21,7 @@ class SingleCallFilter:
 
     def __init__(self) -> None:
         self._calls = 0
+        self._left_out = AnswerTally()
 
     def feed(self, events: Sequence[Event]) -> list[Event]:
         passed: list[Event] = []
@@ -27,7 +29,10 @@ class SingleCallFilter:
             if isinstance(event, ToolOpen):
                 self._calls += 1
             elif isinstance(event, End) and self._calls > 1:
-                passed.append(Note(KIND, self._calls - 1))
-            if self._calls <= 1 or not isinstance(event, (ToolOpen, ToolInput, ToolClose)):
+                # They were written all the same, and count.
+                passed += [Note(KIND, self._calls - 1), Usage(unshown=self._left_out.tokens)]
+            if self._calls > 1 and isinstance(event, (ToolOpen, ToolInput, ToolClose)):
+                self._left_out.feed(event)
+            else:
                 passed.append(event)
         return passed

@@ -15,13 +15,13 @@ from cw_proxy.events import End, Event, Note, Text, Usage
 MAX_STOP = 256
 
 
-def read_sequences(said: str | list[str] | None) -> tuple[str, ...]:
-    """A request's `stop`. Raises InvalidValue."""
+def read_sequences(said: str | list[str] | None, *, param: str = "stop", most: int = 4) -> tuple[str, ...]:
+    """A request's `stop`, by the protocol's name for it. Raises InvalidValue."""
     sequences = (said,) if isinstance(said, str) else tuple(said or ())
-    if len(sequences) > 4:
-        raise InvalidValue("At most 4 stop sequences are allowed.", param="stop")
+    if len(sequences) > most:
+        raise InvalidValue(f"At most {most} stop sequences are allowed.", param=param)
     if any(len(sequence) > MAX_STOP for sequence in sequences):
-        raise InvalidValue(f"A stop sequence has at most {MAX_STOP} characters.", param="stop")
+        raise InvalidValue(f"A stop sequence has at most {MAX_STOP} characters.", param=param)
     # An empty one would stop every answer before its first letter.
     return tuple(sequence for sequence in sequences if sequence)
 
@@ -52,18 +52,19 @@ class StopFilter:
     def _text(self, text: str, passed: list[Event]) -> None:
         text = self._held + text
         # The one that is whole first, as if the text came letter by letter; of two such, the longer.
-        found = [(at + len(stop), at) for stop in self._sequences if (at := text.find(stop)) >= 0]
-        if found:
+        found = [(at + len(stop), at, stop) for stop in self._sequences if (at := text.find(stop)) >= 0]
+        hit = min(found, default=None)
+        if hit:
             self.done, self._held = True, ""
-            text = text[: min(found)[1]]
+            text = text[: hit[1]]
         else:
             keep = self._possible_prefix(text)
             self._held = text[len(text) - keep :]
             text = text[: len(text) - keep]
         if text:
             passed.append(Text(text))
-        if self.done:
-            passed.append(End("stop"))
+        if hit:
+            passed.append(End("stop", hit[2]))
 
     def _possible_prefix(self, text: str) -> int:
         """Length of the longest end of `text` that begins a sequence."""

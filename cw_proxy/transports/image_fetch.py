@@ -11,11 +11,13 @@ paths and queries may hold keys.
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import socket
 import ssl
 import string
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
@@ -45,7 +47,7 @@ _HEADERS = {
 
 
 class FetchSettings(msgspec.Struct, frozen=True):
-    """`timeout` is seconds for all of one fetch, once it is its turn; `parallel` fetches go on at a time."""
+    """`timeout` is seconds for all of one fetch, the wait for its turn included; `parallel` go on at a time."""
 
     max_bytes: int = 5 * 1024 * 1024
     timeout: float = 10.0
@@ -64,9 +66,14 @@ class Reach(msgspec.Struct, frozen=True):
 PUBLIC_HTTPS = Reach()
 
 
+# A name server that does not answer holds a thread until the system gives up: not one that others wait for.
+_look_ups = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look-up")
+
+
 async def look_up(host: str) -> list[Address]:
     """The addresses in the system's order of preference. Raises OSError where there are none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    search = functools.partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_look_ups, search)
     return [ip_address(place[0]) for *_, place in found]
 
 
@@ -83,8 +90,7 @@ class ImageFetcher:
     async def __call__(self, url: str, param: str) -> bytes:
         try:
             target = _target(url, self._reach)
-            async with self._turns:
-                return await self._in_time(target)
+            return await self._in_time(target)
         except _Refused as refused:
             raise InvalidValue(str(refused), param=param) from None
 
@@ -96,7 +102,8 @@ class ImageFetcher:
     async def _in_time(self, target: _Target) -> bytes:
         try:
             async with asyncio.timeout(self._settings.timeout):
-                return await self._fetch(target)
+                async with self._turns:
+                    return await self._fetch(target)
         except TimeoutError:
             raise _Refused(f"Fetching the image from {target.host!r} took too long.") from None
         except (aiohttp.ClientError, OSError) as fault:

@@ -10,6 +10,7 @@ from strategies import request
 from cw_proxy.demands import demand_of
 from cw_proxy.demands.json_answer import JsonDemand
 from cw_proxy.demands.tool_call import ToolDemand
+from cw_proxy.errors import InvalidValue
 from cw_proxy.model import JsonAnswer
 
 
@@ -22,7 +23,7 @@ from cw_proxy.model import JsonAnswer
         ({"tool_choice": "required"}, {"tool_choice"}, None),
         ({"json_answer": JsonAnswer()}, set(), JsonDemand),
         ({"json_answer": JsonAnswer()}, {"json_answer"}, None),
-        # What calls a tool says nothing that could be JSON.
+        # What calls a tool says nothing that could be JSON; the schema is looked at all the same.
         ({"json_answer": JsonAnswer(), "tool_choice": "required"}, set(), ToolDemand),
     ],
 )
@@ -35,3 +36,9 @@ def test_each_round_has_a_check_of_its_own() -> None:
     make = demand_of(request(json_answer=JsonAnswer()), frozenset())
     assert make is not None
     assert make() is not make()
+
+
+def test_a_schema_that_is_none_is_refused_also_beside_a_tool() -> None:
+    asked = request(json_answer=JsonAnswer({"type": "nothing"}), tool_choice="required")
+    with pytest.raises(InvalidValue):
+        demand_of(asked, frozenset())

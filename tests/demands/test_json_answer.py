@@ -26,6 +26,7 @@ from cw_proxy.events import (
     Usage,
 )
 from cw_proxy.model import JsonAnswer
+from cw_proxy.usage import tally_of
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 ASKED = request(say("user", "Give me a."), json_answer=JsonAnswer(SCHEMA))
@@ -93,6 +94,7 @@ def test_calls_go_out_at_once_and_what_is_said_beside_them_is_a_note() -> None:
     assert checked.feed([Text("see."), *CALL]) == [Begin(), *CALL]
     assert checked.feed([Text(" Done."), End("tool_calls")]) == [
         Note("text_beside_calls", "Let me see. Done."),
+        Usage(unshown=tally_of("Let me see. Done.").tokens),
         End("tool_calls"),
     ]
     assert checked.settled() == []

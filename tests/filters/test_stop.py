@@ -30,7 +30,7 @@ def test_one_sequence_is_a_split(text: str, sequence: str, fractions: list[float
     passed, hit = filtered([*map(Text, cut_text(text, fractions)), End("length")], sequence)
     assert text_of(passed) == text.split(sequence)[0]
     assert hit == (sequence in text)
-    assert passed[-1] == End("stop" if hit else "length")
+    assert passed[-1] == (End("stop", sequence) if hit else End("length"))
     assert [type(event) for event in passed].count(End) == 1
 
 
@@ -46,8 +46,11 @@ def letter_by_letter(text: str, stops: list[str]) -> str:
 def test_of_several_the_first_that_is_whole_counts_in_any_cut(
     text: str, stops: list[str], fractions: list[float]
 ) -> None:
-    passed, _ = filtered([*map(Text, cut_text(text, fractions)), End("length")], *stops)
+    passed, hit = filtered([*map(Text, cut_text(text, fractions)), End("length")], *stops)
     assert text_of(passed) == letter_by_letter(text, stops)
+    if hit:
+        assert isinstance(passed[-1], End)
+        assert text.startswith(text_of(passed) + (passed[-1].stop_sequence or "?"))
 
 
 @given(letters, sequences, cuts)
@@ -69,11 +72,11 @@ NOTE = Note("references", [])
 FAIL = Fail(UpstreamTruncated("x"))
 SCRIPTS: dict[str, tuple[list[Event], list[Event]]] = {
     "nothing to stop": ([Begin(), Text("abc"), End("stop")], [Begin(), Text("abc"), End("stop")]),
-    "at once": ([Begin(), Text("STOP")], [Begin(), End("stop")]),
-    "what follows is dropped": ([Text("aSTOPb"), Text("c"), NUMBER, End("length")], [Text("a"), End("stop")]),
+    "at once": ([Begin(), Text("STOP")], [Begin(), End("stop", "STOP")]),
+    "what follows is dropped": ([Text("aSTOPb"), Text("c"), NUMBER, End("length")], [Text("a"), End("stop", "STOP")]),
     "numbers and notes between the halves": (
         [Text("aST"), NUMBER, NOTE, Text("OPb")],
-        [Text("a"), NUMBER, NOTE, End("stop")],
+        [Text("a"), NUMBER, NOTE, End("stop", "STOP")],
     ),
     "a thought between the halves parts them": (
         [Text("aST"), Thought("hm"), Text("OP")],
@@ -88,7 +91,7 @@ SCRIPTS: dict[str, tuple[list[Event], list[Event]]] = {
     ),
     "the end lets go what was held": ([Text("aSTO"), End("length")], [Text("a"), Text("STO"), End("length")]),
     "so does a failure": ([Text("aSTO"), FAIL], [Text("a"), Text("STO"), FAIL]),
-    "a beginning that goes wrong": ([Text("S"), Text("ST"), Text("OP")], [Text("S"), End("stop")]),
+    "a beginning that goes wrong": ([Text("S"), Text("ST"), Text("OP")], [Text("S"), End("stop", "STOP")]),
 }
 
 

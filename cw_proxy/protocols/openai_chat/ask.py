@@ -51,10 +51,22 @@ def read_request(said: shapes.Body) -> Request:
 
 def _options(said: shapes.Body) -> dict[str, Any]:
     options = {name: value for name in shapes.OPTIONS if (value := getattr(said, name)) is not None}
-    # A tool's result needs no name: it has its call's id.
-    if any(message.name and message.role != "tool" for message in said.messages):
-        options["messages[].name"] = True
-    return options
+    return options | {place: True for place, there in _unused(said).items() if there}
+
+
+def _unused(said: shapes.Body) -> dict[str, bool]:
+    """Members inside of others that change nothing."""
+    parts = [part for message in said.messages if isinstance(message.content, list) for part in message.content]
+    tools = [tool.function for tool in said.tools or [] if tool.function]
+    return {
+        # A tool's result needs no name: it has its call's id.
+        "messages[].name": any(message.name and message.role != "tool" for message in said.messages),
+        "messages[].audio": any(message.audio for message in said.messages),
+        "image_url.detail": any(isinstance(part.image_url, shapes.Url) and part.image_url.detail for part in parts),
+        "tools[].function.strict": any(tool.strict for tool in tools),
+        "stream_options.include_obfuscation": bool(said.stream_options and said.stream_options.include_obfuscation),
+        "max_tokens": said.max_tokens is not None and said.max_completion_tokens is not None,
+    }
 
 
 def _max_tokens(said: shapes.Body) -> int | None:
@@ -122,7 +134,8 @@ def _content(said: shapes.Message, path: str) -> tuple[Part, ...]:
     # Assistant turns come with null; anyone else has to say something.
     if said.content is None and said.role != "assistant":
         raise InvalidValue("The message has no content.", param=f"{path}.content")
-    return read_content(said.content, f"{path}.content", files=said.role == "user")
+    refusal = (TextPart(said.refusal),) if said.refusal and said.role == "assistant" else ()
+    return (*read_content(said.content, f"{path}.content", files=said.role == "user"), *refusal)
 
 
 def _result(said: shapes.Message, path: str) -> tuple[Part, ...]:

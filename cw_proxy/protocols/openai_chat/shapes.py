@@ -32,6 +32,7 @@ OPTIONS = (
 
 class Url(msgspec.Struct):
     url: str
+    detail: str | None = None
 
 
 class File(msgspec.Struct):
@@ -67,6 +68,8 @@ class Message(msgspec.Struct):
     tool_call_id: str | None = None
     is_error: bool | None = None
     name: str | None = None
+    refusal: str | None = None
+    audio: Any = None
     function_call: Any = None
 
 
@@ -74,6 +77,7 @@ class OfferedFunction(msgspec.Struct):
     name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class OfferedTool(msgspec.Struct):
@@ -83,6 +87,7 @@ class OfferedTool(msgspec.Struct):
 
 class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 class AllowedTools(msgspec.Struct):

@@ -171,3 +171,21 @@ def test_what_is_refused_names_its_place(members: dict[str, Any], error: type[er
     with pytest.raises(error) as raised:
         ask(**members)
     assert (type(raised.value), raised.value.status, raised.value.param) == (error, 400, param)
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ({"messages": [{"role": "assistant", "content": "a", "audio": {"id": "x"}}]}, "messages[].audio"),
+        ({"stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
+        ({"tools": [{"type": "function", "function": {"name": "a", "strict": True}}]}, "tools[].function.strict"),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens"),
+    ],
+)
+def test_members_of_members_that_change_nothing_are_named(said: dict[str, Any], place: str) -> None:
+    assert ask(**said).request.options == {place: True}
+
+
+def test_a_refusal_in_the_history_is_what_the_assistant_said() -> None:
+    [message] = ask(messages=[{"role": "assistant", "content": None, "refusal": "I will not."}]).request.messages
+    assert message.text == "I will not."
