@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 EXIT_BROKEN = 1
 # Where a chat itself breaks a rule: the end of its JSON path → the rule's number.
-_BY_PLACE = {"arguments": 14, "image_url": 11, "url": 11, "file_data": 11, "name": 7, "type": 9, "parameters": 9}
+_BY_PLACE = {
+    "arguments": 14,
+    "image_url": 11,
+    "image_url.url": 11,
+    "file_data": 11,
+    "function.name": 7,
+    "parameters": 9,
+    "parameters.type": 9,
+}
 
 
 @click.command()
@@ -57,18 +65,24 @@ def _broken(body: bytes) -> list[Broken]:
 
 
 def _broken_by_chat(body: bytes) -> list[Broken]:
+    import asyncio
+
     import msgspec
 
     from cw_proxy.backends.codewhisperer.request import payload
     from cw_proxy.backends.codewhisperer.rules import broken
+    from cw_proxy.demands import demand_of
     from cw_proxy.errors import ProxyError
+    from cw_proxy.images import with_images
     from cw_proxy.protocols.openai_chat import OpenAIChat
 
     config = settings.load()
     try:
         (ask,) = OpenAIChat().session().receive(body)
+        demand_of(ask.request, frozenset())
+        request = asyncio.run(with_images(ask.request, _anything if config.fetch_images else None))
         sent = payload(
-            ask.request,
+            request,
             model=None,
             conversation_id="lint",
             origin=config.origin,
@@ -80,11 +94,18 @@ def _broken_by_chat(body: bytes) -> list[Broken]:
     return broken(msgspec.json.decode(sent), config.max_payload_bytes)
 
 
+async def _anything(url: str, param: str) -> bytes:
+    """Nothing is fetched here: whatever is there, it may be an image."""
+    return b"GIF89a"
+
+
 def _of_error(error: ProxyError) -> Broken:
     """A chat that the proxy refuses: the rule is told by the place, 0 where none of the service's is broken."""
     from cw_proxy.backends.codewhisperer.rules import Broken
     from cw_proxy.errors import ContextLengthExceeded
 
     path = error.param or ""
-    rule = 10 if isinstance(error, ContextLengthExceeded) else _BY_PLACE.get(path.rpartition(".")[2], 0)
-    return Broken(rule, path, error.message)
+    if isinstance(error, ContextLengthExceeded):
+        return Broken(10, path, error.message)
+    rules = (rule for end, rule in _BY_PLACE.items() if path.endswith(f".{end}"))
+    return Broken(next(rules, 0), path, error.message)

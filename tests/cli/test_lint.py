@@ -40,7 +40,23 @@ def test_a_good_one(body: Any, tmp_path: Path) -> None:
     assert json.loads(linted(body, tmp_path, "--json").output) == []
 
 
+def formatted(**said: Any) -> Any:
+    return chat(user("a"), response_format=said)
+
+
 BROKEN = [
+    (formatted(type="xml"), 0, "response_format.type"),
+    (
+        formatted(type="json_schema", json_schema={"name": "x", "schema": {"type": "objekt"}}),
+        0,
+        "response_format.json_schema.schema",
+    ),
+    (chat(user([{"type": "video"}])), 0, "messages[0].content[0].type"),
+    (
+        chat(user([{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}])),
+        11,
+        "messages[0].content[0].image_url.url",
+    ),
     (payload(content=" "), 3, "conversationState.currentMessage.userInputMessage.content"),
     (payload(modelId="a b"), 12, "conversationState.currentMessage.userInputMessage.modelId"),
     (chat(user("a"), {"role": "assistant", "tool_calls": [CALL]}), 14, "messages[1].tool_calls[0].function.arguments"),

@@ -19,6 +19,7 @@ from cw_proxy.backends.codewhisperer.rules_turns import (
     entries,
     fields,
     items,
+    listed,
     messages,
     numbered,
 )
@@ -51,6 +52,10 @@ def _results(payload: Json) -> Found:
 
 
 def answered(payload: Json) -> Iterator[Breach]:
+    for message, path in messages(payload, ASSISTANT):
+        yield from listed(message, path, "toolUses")
+    for message, path in messages(payload, USER):
+        yield from listed(*context(message, path), "toolResults")
     open_ids: list[str] = []
     asked_at = ""
     for entry, path in entries(payload):
@@ -87,6 +92,8 @@ def known(payload: Json) -> Iterator[Breach]:
 
 
 def specified(payload: Json) -> Iterator[Breach]:
+    for message, path in messages(payload, USER):
+        yield from listed(*context(message, path), "tools")
     if not any(True for _ in _specifications(payload)):
         for _, path in [*_uses(payload), *_results(payload)][:1]:
             yield path, "tools in the history, and none are specified"

@@ -28,6 +28,33 @@ _STARTS = {
     "gif": (b"GIF8",),
     "webp": (b"RIFF",),
 }
+# upstream.md §1.3, Origin
+ORIGINS = frozenset(
+    [
+        "AI_EDITOR",
+        "CHATBOT",
+        "CLI",
+        "CONSOLE",
+        "DOCUMENTATION",
+        "GITLAB",
+        "IDE",
+        "INLINE_CHAT",
+        "KIRO_CLI",
+        "KIRO_WEB",
+        "MARKETING",
+        "MD",
+        "MD_CE",
+        "MD_IDE",
+        "MOBILE",
+        "OPENSEARCH_DASHBOARD",
+        "Q_DEV_BEXT",
+        "SAGE_MAKER",
+        "SERVICE_INTERNAL",
+        "SM_AI_STUDIO_IDE",
+        "UNIFIED_SEARCH",
+        "UNKNOWN",
+    ]
+)
 _DOCUMENTS = ("csv", "doc", "docx", "html", "md", "pdf", "txt", "xls", "xlsx")
 
 
@@ -42,6 +69,13 @@ def items(value: Json) -> list[Any]:
 def numbered(value: Json, path: str) -> Iterator[tuple[dict[str, Any], str]]:
     for at, item in enumerate(items(value)):
         yield fields(item), f"{path}[{at}]"
+
+
+def listed(owner: dict[str, Any], path: str, *names: str) -> Iterator[Breach]:
+    """Members that are lists, where they are there."""
+    for name in names:
+        if not isinstance(owner.get(name, []), list):
+            yield f"{path}.{name}", "not a list"
 
 
 def entries(payload: Json) -> list[tuple[dict[str, Any], str]]:
@@ -63,6 +97,7 @@ def context(message: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
 
 def order(payload: Json) -> Iterator[Breach]:
     *history, (current, path) = entries(payload)
+    yield from listed(fields(fields(payload).get(_STATE)), _STATE, "history")
     if USER not in current:
         yield path, "the current message is not the user's"
     if history and USER not in history[0][0]:
@@ -99,6 +134,7 @@ def media(payload: Json) -> Iterator[Breach]:
     for message, path in messages(payload, ASSISTANT):
         yield from ((f"{path}.{name}", "only users send these") for name in ("images", "documents") if name in message)
     for message, path in messages(payload, USER):
+        yield from listed(message, path, "images", "documents")
         if len(items(message.get("images"))) > 10:
             yield f"{path}.images", "more than 10 images"
         for image, where in numbered(message.get("images"), f"{path}.images"):
@@ -142,8 +178,11 @@ def state(payload: Json) -> Iterator[Breach]:
     said = fields(fields(payload).get(_STATE))
     if said.get("chatTriggerType") != "MANUAL":
         yield f"{_STATE}.chatTriggerType", "not MANUAL"
-    if not 1 <= len(str(said.get("conversationId", "x"))) <= 128:
-        yield f"{_STATE}.conversationId", "not 1 to 128 characters"
+    if not isinstance(said.get("conversationId", "x"), str) or not 1 <= len(said.get("conversationId", "x")) <= 128:
+        yield f"{_STATE}.conversationId", "not a text of 1 to 128 characters"
+    for message, where in messages(payload, USER):
+        if message.get("origin", "CLI") not in ORIGINS:
+            yield f"{where}.origin", "not one of the service's origins"
     *history, (current, path) = entries(payload)
     for entry, where in history:
         message = fields(entry.get(USER))

@@ -110,6 +110,17 @@ BROKEN: dict[str, tuple[Spoil, int, str]] = {
     "a long description": (setting(SPECIFICATION, "description", "x" * 10_241), 8, f"{SPECIFICATION}.description"),
     "anyOf at the root": (schema(anyOf=[{}]), 9, f"{SPECIFICATION}.inputSchema.json.anyOf"),
     "null for required": (schema(required=None), 9, f"{SPECIFICATION}.inputSchema.json.required"),
+    "a history that is no list": (setting("conversationState", "history", "x"), 1, HISTORY),
+    "images that are no list": (setting(CURRENT, "images", 7), 11, f"{CURRENT}.images"),
+    "results that are no list": (setting(CONTEXT, "toolResults", {}), 4, f"{CONTEXT}.toolResults"),
+    "uses that are no list": (
+        setting(f"{HISTORY}[1].assistantResponseMessage", "toolUses", {}),
+        4,
+        f"{HISTORY}[1].assistantResponseMessage.toolUses",
+    ),
+    "tools that are no list": (setting(CONTEXT, "tools", "x"), 6, f"{CONTEXT}.tools"),
+    "a number for an id": (setting("conversationState", "conversationId", 5), 12, "conversationState.conversationId"),
+    "an unknown origin": (setting(CURRENT, "origin", "ZZZ"), 12, f"{CURRENT}.origin"),
     "too large": (setting(CURRENT, "content", "x" * 600_001), 10, ""),
     "an image that is another": (
         setting(f"{HISTORY}[0].userInputMessage.images[0]", "format", "png"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from cw_proxy.backends.codewhisperer import rules_turns
+from cw_proxy.backends.codewhisperer.rules_turns import ORIGINS
+from cw_proxy.config import Origin
 
 
 def test_every_message_has_its_path() -> None:
@@ -18,3 +22,7 @@ def test_more_than_ten_images() -> None:
     payload = {"conversationState": {"currentMessage": {"userInputMessage": {"content": "a", "images": [image] * 11}}}}
     [(path, _)] = rules_turns.media(payload)
     assert path == "conversationState.currentMessage.userInputMessage.images"
+
+
+def test_the_origins_are_those_of_the_setting() -> None:
+    assert set(get_args(Origin)) == ORIGINS
