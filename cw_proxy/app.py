@@ -11,33 +11,49 @@ from pathlib import Path
 from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts, region_of
-from cw_proxy.config import Config, check_exposure
+from cw_proxy.backends.openai_upstream import OpenAIUpstream
+from cw_proxy.config import Config, at_openai, check_exposure, uses_openai
 from cw_proxy.conversations import Conversations
 from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
 from cw_proxy.guard import Guard
-from cw_proxy.interfaces import TokenSource
+from cw_proxy.interfaces import Backend, TokenSource
+from cw_proxy.router import Router, prefix_of
+from cw_proxy.secret import Secret
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, SocketBounds, Timing
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
 from cw_proxy.transports.image_fetch import FetchSettings, ImageFetcher
 
+_KEY_REMEDY = "The key comes from the settings (openai_api_key, CW_PROXY_OPENAI_API_KEY): set one that is accepted."
+
 
 class Core:
-    """The exchange and what it holds open: enough to ask a model without serving anyone."""
+    """The upstreams and what is held open for them: enough to ask a model without serving anyone."""
 
     def __init__(self, config: Config, home: Path) -> None:
+        upstreams: dict[str, tuple[Backend, TokenSource]] = {
+            CodeWhisperer.name: (_codewhisperer(config), token_source(config, home))
+        }
+        if uses_openai(config):
+            upstreams[OpenAIUpstream.name] = _openai(config)
         self.config = config
         self.sender = HttpSender(_sender_settings(config))
-        self.tokens = token_source(config, home)
         self._fetch_image = ImageFetcher(FetchSettings()) if config.fetch_images else None
-        self.exchange = Exchange(
-            backend=_backend(config),
+        leading = {name: to for name, to in config.aliases.items() if prefix_of(to, upstreams)}
+        exchanges = {name: self._exchange(*upstream, leading) for name, upstream in upstreams.items()}
+        self.exchange = Router(exchanges, config.backend, leading)
+
+    def _exchange(self, backend: Backend, tokens: TokenSource, leading: dict[str, str]) -> Exchange:
+        """`leading` are the aliases that name an upstream; the others are about the default one's models."""
+        aliases = self.config.aliases if backend.name == self.config.backend else {}
+        return Exchange(
+            backend=backend,
             send=self.sender,
-            tokens=self.tokens,
+            tokens=tokens,
             conversations=Conversations(),
-            aliases=config.aliases,
-            on_licensed_code=config.on_licensed_code,
-            max_choices=config.max_choices,
+            aliases={name: to for name, to in aliases.items() if name not in leading},
+            on_licensed_code=self.config.on_licensed_code,
+            max_choices=self.config.max_choices,
             fetch_image=self._fetch_image,
         )
 
@@ -110,7 +126,15 @@ def token_source(config: Config, home: Path) -> TokenSource:
     return TokenManager(Store(home), door, region=region)
 
 
-def _backend(config: Config) -> CodeWhisperer:
+def _openai(config: Config) -> tuple[Backend, TokenSource]:
+    limit_name = config.openai_limit_name or ("max_completion_tokens" if at_openai(config) else "max_tokens")
+    backend = OpenAIUpstream(
+        base_url=config.openai_base_url.rstrip("/"), default_model=config.openai_model, limit_name=limit_name
+    )
+    return backend, StaticTokenSource(config.openai_api_key or Secret(""), remedy=_KEY_REMEDY)
+
+
+def _codewhisperer(config: Config) -> CodeWhisperer:
     region = config.region or (region_of(config.profile_arn) if config.profile_arn else None)
     hosts = Hosts(_base(config.streaming_url), _base(config.runtime_url), region)
     return CodeWhisperer(

@@ -7,7 +7,7 @@ Refuses to know how the list was fetched and how old it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from cw_proxy.errors import ModelNotFound
@@ -49,15 +49,43 @@ def resolve(name: str, aliases: Mapping[str, str], catalog: Catalog) -> ModelInf
     return found
 
 
+def named(name: str, aliases: Mapping[str, str], default: str | None) -> ModelInfo:
+    """The model for a client's name where the service takes names as they are. Raises ModelNotFound for a name that
+    leaves the choice, where there is none."""
+    wanted = aliases.get(name) or name
+    if wanted.lower() not in DEFAULT_NAMES:
+        return ModelInfo(wanted)
+    if default is None:
+        raise ModelNotFound(
+            f"No model is set for the name {name!r}: name one of the OpenAI upstream's, or set openai_model.",
+            param="model",
+        )
+    return ModelInfo(default)
+
+
+def require(model: ModelInfo, catalog: Catalog) -> None:
+    """Raises ModelNotFound for a model that is not on the service's list, if it has one."""
+    listed = [known.id for known in catalog.models]
+    if listed and model.id not in (*listed, catalog.default):
+        raise ModelNotFound(_unknown(model.id[:100], listed, ()), param="model")
+
+
+def default_name(*, open_names: bool, model: str | None) -> str | None:
+    """What GET /v1/models calls the default, if there is one."""
+    if open_names:
+        return DEFAULT_NAMES[1] if model else None
+    return DEFAULT_NAMES[0]
+
+
 def window(model: str | None, catalog: Catalog) -> int | None:
     """How many tokens the model with this id takes, as far as the service says; None is its default."""
     wanted = model or catalog.default
     return next((listed.max_input_tokens for listed in catalog.models if listed.id == wanted), None)
 
 
-def names(aliases: Mapping[str, str], catalog: Catalog) -> list[str]:
+def names(aliases: Mapping[str, str], catalog: Catalog, default: str | None = DEFAULT_NAMES[0]) -> list[str]:
     """What GET /v1/models lists: the default's name, the service's ids, the configured aliases."""
-    ids = [DEFAULT_NAMES[0], *(model.id for model in catalog.models), *aliases]
+    ids = [*([default] if default else []), *(model.id for model in catalog.models), *aliases]
     return list(dict.fromkeys(ids))
 
 
@@ -70,8 +98,8 @@ def _plain(name: str) -> str:
     return _DATE.sub("", name.lower().replace("_", "-").replace(".", "-"))
 
 
-def _unknown(name: str, listed: list[str]) -> str:
-    known = list(dict.fromkeys([*listed, *DEFAULT_NAMES]))
+def _unknown(name: str, listed: list[str], defaults: Sequence[str] = DEFAULT_NAMES) -> str:
+    known = list(dict.fromkeys([*listed, *defaults]))
     near = get_close_matches(name.lower(), known, n=3, cutoff=0.4)
-    choices = near or [*DEFAULT_NAMES[:1], *listed]
+    choices = near or [*defaults[:1], *listed]
     return f"The model {name!r} does not exist or you have no access to it. Available: {', '.join(choices[:8])}."

@@ -23,6 +23,7 @@ from cw_proxy.filters.references import OnLicensedCode
 from cw_proxy.secret import Secret
 
 ENVIRONMENT_PREFIX = "CW_PROXY_"
+OPENAI_URL = "https://api.openai.com/v1"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
@@ -85,6 +86,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     connect_timeout: Seconds = _setting(10.0, "Seconds to connect to the service.")
     stall_timeout: Seconds = _setting(300.0, "Seconds the service may stay silent before or within an answer.")
     max_payload_bytes: Count = _setting(600_000, "Largest body sent to the service; more is an error, never cut.")
+    backend: Literal["codewhisperer", "openai"] = _setting(
+        "codewhisperer", "Who answers: CodeWhisperer, or a server with OpenAI's chat API (`openai_base_url`)."
+    )
+    openai_base_url: str = _setting(OPENAI_URL, "Base URL of that server, up to and with `/v1`.")
+    openai_api_key: Secret | None = _setting(
+        None, "That server's key. Clients never see it, and theirs never go there."
+    )
+    openai_model: str | None = _setting(None, "Its model for the names `auto` and `codewhisperer`.")
+    openai_limit_name: Literal["max_completion_tokens", "max_tokens"] | None = _setting(
+        None,
+        "What it calls a limit of tokens; by default `max_completion_tokens` at OpenAI, `max_tokens` elsewhere.",
+    )
     on_licensed_code: OnLicensedCode = _setting(
         "flag",
         "Code under a licence that the service names: `flag` it in `x_cw`, `drop` its text, or `pass` it unsaid.",
@@ -139,7 +152,7 @@ def load(
     )
     config = _converted(settings)
     _check_urls(config)
-    return config
+    return _with_openais_key(config, environment)
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
@@ -153,6 +166,30 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
         raise ConfigError(f"The settings file {path} cannot be read: {fault.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ConfigError(f"The settings file {path} is not valid TOML: {fault}.") from None
+
+
+def _with_openais_key(config: Config, environment: Mapping[str, str]) -> Config:
+    """OPENAI_API_KEY is for OpenAI's server: it goes there, once that is chosen, and nowhere else. Beside an
+    OPENAI_BASE_URL it is for that server, which may be this very proxy."""
+    text = environment.get("OPENAI_API_KEY", "").strip()
+    chosen = config.backend == "openai" and at_openai(config) and not environment.get("OPENAI_BASE_URL")
+    if not text or not chosen or config.openai_api_key is not None:
+        return config
+    try:
+        return msgspec.structs.replace(config, openai_api_key=_secret(Secret, text))
+    except ValueError as fault:
+        raise ConfigError(f"OPENAI_API_KEY in the environment is wrong: {fault}.") from None
+
+
+def at_openai(config: Config) -> bool:
+    return config.openai_base_url.rstrip("/") == OPENAI_URL
+
+
+def uses_openai(config: Config) -> bool:
+    """Whether there is an OpenAI upstream: as the default, or beside CodeWhisperer. Raises ConfigError."""
+    if config.backend == "openai" and at_openai(config) and config.openai_api_key is None:
+        raise ConfigError("OpenAI wants a key: set openai_api_key (CW_PROXY_OPENAI_API_KEY), or openai_base_url.")
+    return config.backend == "openai" or config.openai_api_key is not None or not at_openai(config)
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -223,7 +260,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _check_urls(config: Config) -> None:
-    for name in ("streaming_url", "runtime_url", "oidc_url"):
+    for name in ("streaming_url", "runtime_url", "oidc_url", "openai_base_url"):
         url = getattr(config, name)
         if url is not None:
             check_url(name, url)
@@ -278,6 +315,7 @@ def shown(config: Config) -> dict[str, Any]:
     settings = msgspec.structs.asdict(config)
     settings["api_keys"] = ["***"] * len(config.api_keys)
     settings["access_token"] = "***" if config.access_token else None
+    settings["openai_api_key"] = "***" if config.openai_api_key else None
     settings["upstream_proxy"] = _without_password(config.upstream_proxy)
     return settings
 

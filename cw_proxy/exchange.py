@@ -56,11 +56,12 @@ class Asker(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct, frozen=True):
     """A request, and who will do what about it. No model means the upstream's default; `carried` names what the
-    upstream carries out by itself."""
+    upstream, `backend`, carries out by itself."""
 
     request: Request
     model: ModelInfo | None
     carried: frozenset[str]
+    backend: str = ""
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -111,6 +112,11 @@ class Exchange:
     def aliases(self) -> Mapping[str, str]:
         return self._aliases
 
+    @property
+    def default_name(self) -> str | None:
+        """What clients call the upstream's default model, if it has one."""
+        return catalogs.default_name(open_names=self._backend.open_names, model=self._backend.default_model)
+
     async def plan(self, request: Request) -> Plan:
         """Raises ModelNotFound, what stands in the way of the list of models, and InvalidValue for images."""
         if request.choices > self._max_choices:
@@ -120,7 +126,7 @@ class Exchange:
         carried = self._backend.carries(request, model)
         if "image_url" not in carried:
             request = await with_images(request, self._fetch_image)
-        return Plan(request, model, carried)
+        return Plan(request, model, carried, self._backend.name)
 
     async def run(self, plan: Plan, asker: Asker, choice: int = 0) -> AsyncGenerator[list[Event], None]:
         """One answer's batches of events, in legal order. Raises ProxyError only before the first.
@@ -208,7 +214,26 @@ class Exchange:
         await self._tokens.credential()
         return await self._models.get()
 
+    async def lists(self, name: str) -> bool:
+        """Whether the upstream, if it takes any name, has this one on its list, as far as that can be told."""
+        if not self._backend.open_names:
+            return False
+        try:
+            return any(model.id == name for model in (await self.catalog()).models)
+        except errors.ProxyError:
+            return False
+
+    async def check(self, name: str) -> None:
+        """Raises ModelNotFound for a name that is none here, as far as there is a list."""
+        listed = await self.catalog()
+        if self._backend.open_names:
+            catalogs.require(catalogs.named(name, self._aliases, self._backend.default_model), listed)
+        else:
+            catalogs.resolve(name, self._aliases, listed)
+
     async def _model(self, name: str) -> ModelInfo | None:
+        if self._backend.open_names:
+            return catalogs.named(name, self._aliases, self._backend.default_model)
         if not catalogs.needs_catalog(name, self._aliases):
             return None
         return catalogs.resolve(name, self._aliases, await self.catalog())
@@ -218,7 +243,13 @@ class Exchange:
         default: str | None = None
         page: str | None = None
         for _ in range(_MAX_CATALOG_PAGES):
-            catalog, page = self._backend.parse_models(await self._fetch_page(page))
+            try:
+                catalog, page = self._backend.parse_models(await self._fetch_page(page))
+            except errors.UpstreamProtocol:
+                if not self._backend.open_names:
+                    raise
+                # Not every server of this kind has a list.
+                return Catalog((), self._backend.default_model)
             models += catalog.models
             default = catalog.default or default
             if page is None:

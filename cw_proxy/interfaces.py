@@ -201,6 +201,14 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def open_names(self) -> bool:
+        """Whether the upstream takes any model's name, its list being no more than information."""
+
+    @property
+    def default_model(self) -> str | None:
+        """Of one with open names: the model that is asked for where the client leaves the choice, if one is set."""
+
     def carries(self, request: Request, model: ModelInfo | None) -> frozenset[str]:
         """Which of the request's wishes the upstream carries out by itself: names of Request's members and of
         options. The exchange sees to the others, as far as that can be done from outside."""

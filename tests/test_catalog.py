@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from cw_proxy.catalog import BUILT_IN_ALIASES, DEFAULT_NAMES, names, needs_catalog, resolve, window
+from cw_proxy.catalog import (
+    BUILT_IN_ALIASES,
+    DEFAULT_NAMES,
+    default_name,
+    named,
+    names,
+    needs_catalog,
+    require,
+    resolve,
+    window,
+)
 from cw_proxy.errors import ModelNotFound
 from cw_proxy.interfaces import Catalog, ModelInfo
 
@@ -93,6 +103,29 @@ def test_a_huge_name_is_refused_in_a_short_message(name: str) -> None:
 
 def test_the_list_for_clients() -> None:
     assert names({"mine": "a", "a": "b"}, catalog("a", "b", "codewhisperer")) == ["codewhisperer", "a", "b", "mine"]
+
+
+def test_names_that_are_taken_as_they_are() -> None:
+    aliases = {"mine": "gpt-5", "usual": "auto"}
+    found = [named(name, aliases, "m").id for name in ("gpt-4o", "mine", "auto", "CodeWhisperer", "usual", "a/b:c")]
+    assert found == ["gpt-4o", "gpt-5", "m", "m", "m", "a/b:c"]
+    with pytest.raises(ModelNotFound, match="openai_model"):
+        named("auto", {}, None)
+
+
+def test_a_name_is_required_where_there_is_a_list() -> None:
+    listed = Catalog((ModelInfo("gpt-5"),), default="private")
+    for known in ("gpt-5", "private"):
+        require(ModelInfo(known), listed)
+    require(ModelInfo("any"), Catalog(()))
+    with pytest.raises(ModelNotFound, match=r"Available: gpt-5\.$"):
+        require(ModelInfo("gpt-6"), listed)
+
+
+def test_the_name_of_the_default() -> None:
+    assert default_name(open_names=False, model=None) == "codewhisperer"
+    assert [default_name(open_names=True, model=model) for model in (None, "m")] == [None, "auto"]
+    assert names({"mine": "a"}, catalog("a"), None) == ["a", "mine"]
 
 
 def test_the_window_is_what_the_service_says() -> None:

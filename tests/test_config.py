@@ -21,6 +21,7 @@ from cw_proxy.config import (
     is_loopback,
     load,
     shown,
+    uses_openai,
 )
 from cw_proxy.errors import ConfigError
 from cw_proxy.secret import Secret
@@ -101,6 +102,8 @@ def a_text_for(doc: SettingDoc) -> str:
         "origin": "CHATBOT",
         "profile_arn": "arn:aws:codewhisperer:eu-central-1:000000000000:profile/EXAMPLE",
         "upstream_proxy": "http://proxy.example:8080",
+        "backend": "openai",
+        "openai_limit_name": "max_tokens",
     }
     if doc.name in chosen:
         return chosen[doc.name]
@@ -113,6 +116,54 @@ def test_every_setting_can_be_set_by_its_variable(file: Path, doc: SettingDoc) -
     config = load(path=file, environment={doc.variable: a_text_for(doc)})
     changed = [name for name, value in msgspec.structs.asdict(config).items() if value != getattr(Config(), name)]
     assert changed == [doc.name]
+
+
+# --- the OpenAI upstream ---
+
+SHELL = {"OPENAI_API_KEY": "sk-of-the-shell"}
+CHOSEN = {"CW_PROXY_BACKEND": "openai"}
+ELSEWHERE = {"CW_PROXY_OPENAI_BASE_URL": "http://127.0.0.1:11434/v1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "key"),
+    [
+        (SHELL, None),
+        (SHELL | CHOSEN, "sk-of-the-shell"),
+        (SHELL | CHOSEN | {"CW_PROXY_OPENAI_BASE_URL": "https://api.openai.com/v1/"}, "sk-of-the-shell"),
+        (SHELL | CHOSEN | {"CW_PROXY_OPENAI_API_KEY": "sk-ours"}, "sk-ours"),
+        # OpenAI's key never goes to another server,
+        (SHELL | CHOSEN | ELSEWHERE, None),
+        # and a key for another server, this proxy perhaps, never goes to OpenAI.
+        (SHELL | CHOSEN | {"OPENAI_BASE_URL": "http://127.0.0.1:3000/v1"}, None),
+        (CHOSEN | {"OPENAI_API_KEY": " "}, None),
+    ],
+)
+def test_the_usual_variable_counts_for_openais_own_server_only(
+    file: Path, environment: dict[str, str], key: str | None
+) -> None:
+    found = load(path=file, environment=environment).openai_api_key
+    assert found == (Secret(key) if key else None)
+
+
+def test_an_unusable_key_is_refused_without_being_shown(file: Path) -> None:
+    message = refusal(file, environment=CHOSEN | {"OPENAI_API_KEY": "a canary"})
+    assert "OPENAI_API_KEY" in message
+    assert "canary" not in message
+
+
+@pytest.mark.parametrize(
+    ("environment", "used"),
+    [({}, False), (SHELL, False), (SHELL | CHOSEN, True), ({"CW_PROXY_OPENAI_API_KEY": "k"}, True), (ELSEWHERE, True)],
+)
+def test_when_there_is_an_openai_upstream(file: Path, environment: dict[str, str], used: bool) -> None:
+    assert uses_openai(load(path=file, environment=environment)) is used
+
+
+def test_openai_itself_wants_a_key_and_others_may_not(file: Path) -> None:
+    with pytest.raises(ConfigError, match="CW_PROXY_OPENAI_API_KEY"):
+        uses_openai(load(path=file, environment=CHOSEN))
+    assert uses_openai(load(path=file, environment=CHOSEN | ELSEWHERE))
 
 
 # --- what is refused ---

@@ -10,6 +10,8 @@ import pytest
 from cw_proxy.auth.tokens import StaticTokenSource, TokenManager
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
+from cw_proxy.backends.openai_upstream import OpenAIUpstream
+from cw_proxy.backends.openai_upstream.reply import ReplyDecoder as ChunkDecoder
 from cw_proxy.interfaces import (
     Ask,
     Backend,
@@ -25,7 +27,9 @@ from cw_proxy.secret import Secret
 
 PLUGS = [
     (Backend, CodeWhisperer),
+    (Backend, OpenAIUpstream),
     (Decoder, ReplyDecoder),
+    (Decoder, ChunkDecoder),
     (ClientProtocol, OpenAIChat),
     (Session, ChatSession),
     (Ask, ChatAsk),

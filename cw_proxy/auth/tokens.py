@@ -41,11 +41,18 @@ DEFAULT_POLICY = RefreshPolicy()
 
 
 class StaticTokenSource:
-    """An access token from the environment: never written down, never refreshed."""
+    """An access token from the settings, or another upstream's key: never written down, never refreshed."""
 
     remedy = "The access token comes from the settings (CW_PROXY_ACCESS_TOKEN) and is not renewed: set a fresh one."
 
-    def __init__(self, token: Secret, region: str = DEFAULT_REGION, profile_arn: str | None = None) -> None:
+    def __init__(
+        self,
+        token: Secret,
+        region: str = DEFAULT_REGION,
+        profile_arn: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.remedy = remedy or self.remedy
         self._token = token
         self._region = region
         self._profile_arn = profile_arn

@@ -325,6 +325,11 @@ async def test_a_token_from_the_environment_is_what_it_is():
     assert "canary" not in repr(credential)
 
 
+def test_what_helps_is_said_of_the_setting_that_the_token_came_from():
+    assert "CW_PROXY_ACCESS_TOKEN" in StaticTokenSource(Secret("x")).remedy
+    assert StaticTokenSource(Secret("x"), remedy="Set a key.").remedy == "Set a key."
+
+
 def test_serving_does_not_import_boto3_before_a_refresh():
     probe = "import sys, cw_proxy.auth.tokens, cw_proxy.auth.oidc_boto; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)

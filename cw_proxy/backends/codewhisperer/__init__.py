@@ -33,6 +33,8 @@ class CodeWhisperer:
     if set, outranks the credential's."""
 
     name = "codewhisperer"
+    open_names = False
+    default_model = None
 
     def __init__(
         self, *, hosts: Hosts, origin: str, max_body: int, opt_out: bool, profile_arn: str | None = None

@@ -12,14 +12,14 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
-from cw_proxy import catalog
 from cw_proxy.errors import Overloaded, ProxyError, RequestTimeout, RequestTooLarge, ShuttingDown
 from cw_proxy.events import Choices
-from cw_proxy.exchange import Asker, Exchange
+from cw_proxy.exchange import Asker
 from cw_proxy.guard import Guard, check_json
 from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Close, Http, Later, Send, SocketProtocol, Stamp, WebSocket
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.rounds import Batches, answers
+from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Routes
 from cw_proxy.transports.http_in.sockets import Sockets
@@ -49,7 +49,7 @@ _LARGE_BODY = 256 * 1024  # bytes
 class Endpoints:
     """All handlers, and what they count: `active` requests, and whether the server is `draining`."""
 
-    def __init__(self, *, exchange: Exchange, guard: Guard, bounds: Bounds) -> None:
+    def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds) -> None:
         self.exchange = exchange
         self._guard = guard
         self.bounds = bounds
@@ -167,14 +167,18 @@ class Endpoints:
 
     async def _models(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         self._guard.owner(request.headers)
-        names = catalog.names(self.exchange.aliases, await self.exchange.catalog())
-        return _json(msgspec.json.encode({"object": "list", "data": [_model_object(name) for name in names]}), extra)
+        models = [self._model_object(name) for name in await self.exchange.names()]
+        return _json(msgspec.json.encode({"object": "list", "data": models}), extra)
 
     async def _model(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         self._guard.owner(request.headers)
         name = request.path.removeprefix("/v1/models/")
-        catalog.resolve(name, self.exchange.aliases, await self.exchange.catalog())
-        return _json(msgspec.json.encode(_model_object(name)), extra)
+        await self.exchange.check(name)
+        return _json(msgspec.json.encode(self._model_object(name)), extra)
+
+    def _model_object(self, name: str) -> dict[str, Any]:
+        # The service tells no date; zero is honest and clients want an integer.
+        return {"id": name, "object": "model", "created": 0, "owned_by": self.exchange.owner(name)}
 
     async def _health(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         return _json(b'{"status":"ok"}', extra)
@@ -225,11 +229,6 @@ def _the_action(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | 
     if isinstance(action, (Close, Later)):
         raise ProxyError("Internal error: this protocol does not answer over HTTP.")
     return action
-
-
-def _model_object(name: str) -> dict[str, Any]:
-    # The service tells no date; zero is honest and clients want an integer.
-    return {"id": name, "object": "model", "created": 0, "owned_by": "aws"}
 
 
 def _json(body: bytes, extra: dict[str, str], status: int = 200) -> web.Response:

@@ -16,9 +16,10 @@ from aiohttp import WSMsgType, web
 
 from cw_proxy.errors import InvalidRequest, Overloaded, ProxyError, ShuttingDown, SocketLimit, UpgradeRequired
 from cw_proxy.events import Fail
-from cw_proxy.exchange import Asker, Exchange
+from cw_proxy.exchange import Asker
 from cw_proxy.interfaces import Action, Ask, Caller, Close, Later, Send, SocketProtocol, SocketSession, WebSocket
 from cw_proxy.rounds import answers
+from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Handler
 from cw_proxy.wire import sse
@@ -32,7 +33,7 @@ _LARGE_FRAME = 256 * 1024
 class Server(Protocol):
     """What a socket shares with the other endpoints of its server."""
 
-    exchange: Exchange
+    exchange: Router
     draining: bool
 
     @property
