@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from operator import itemgetter
 
 from cw_proxy.errors import ModelNotFound
 from cw_proxy.interfaces import Catalog, ModelInfo
@@ -24,6 +25,10 @@ BUILT_IN_ALIASES: Mapping[str, str] = {
     "gpt-5": "auto",
     "gpt-3.5-turbo": "auto",
 }
+
+# Claude's families, before or after the version. Claude's own clients insist on such names, and on newer ones every few
+# weeks: what the service does not list is answered by its default, so that they work.
+_CLAUDE = re.compile(r"(?:claude-)?(?:\d+-)*(fable|haiku|mythos|opus|sonnet)(?:-\d+)*(?:-preview)?")
 
 _DATE = re.compile(r"-20\d{6}(?:-v\d+(?:-\d+)*)?$|-latest$")
 
@@ -43,10 +48,22 @@ def resolve(name: str, aliases: Mapping[str, str], catalog: Catalog) -> ModelInf
         return listed[wanted]
     plain = _plain(wanted)
     found = next((model for model in catalog.models if _plain(model.id) == plain), None)
-    if found is None:
-        others = [alias for alias in aliases if alias != name]
-        raise ModelNotFound(_unknown(name[:100], [*listed, *others]), param="model")
-    return found
+    if found is not None:
+        return found
+    if claude := _CLAUDE.fullmatch(plain):
+        return _newest(claude[1], catalog) if plain.removeprefix("claude-") == claude[1] else None
+    others = [alias for alias in aliases if alias != name]
+    raise ModelNotFound(_unknown(name[:100], [*listed, *others]), param="model")
+
+
+def _newest(family: str, catalog: Catalog) -> ModelInfo | None:
+    """Of the listed models of a family the one with the highest version."""
+    versions = [
+        ([int(number) for number in re.findall(r"\d{1,4}", plain)], model)
+        for model in catalog.models
+        if family in (plain := _plain(model.id)).split("-")
+    ]
+    return max(versions, key=itemgetter(0))[1] if versions else None
 
 
 def named(name: str, aliases: Mapping[str, str], default: str | None) -> ModelInfo:

@@ -90,7 +90,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `model` is the name the client used, aliases unresolved. `thread` is the client's own name for the chat, if it
     gives one in the body. With `tool_choice` none, no tool call may come out, whatever is offered; with required, at
-    least one must. `stop` holds at most 4 texts. `max_tokens` bounds the answer, thoughts included. `choices` is how
+    least one must. `stop` holds a few texts. `max_tokens` bounds the answer, thoughts included. `choices` is how
     many answers are wanted. `options` are accepted parameters that no backend has to understand, by the client's name
     for them: a backend may pass them on.
     """

@@ -14,6 +14,8 @@ EXIT_CODES = {
 ENDPOINTS = {
     "/v1/chat/completions": "One chat completion, streamed or whole. See [chat completions](chat-completions.md).",
     "/v1/completions": "The older API: one prompt, no roles. See [completions](completions.md).",
+    "/v1/messages": "One message in Anthropic's API, streamed or whole. See [messages](messages.md).",
+    "/v1/messages/count_tokens": "An estimate of a prompt's tokens. See [messages](messages.md#counting-tokens).",
     "/v1/models": "The names a client may use: `codewhisperer`, the service's own ids, your aliases.",
     "/v1/models/{id}": "The same for one name; 404 `model_not_found` with near names if there is none.",
     "/health": 'Always `{"status":"ok"}`. Needs no client key and asks nothing of the service.',

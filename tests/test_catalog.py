@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
+from anthropic.types import Model
 
 from cw_proxy.catalog import (
     BUILT_IN_ALIASES,
@@ -47,6 +50,10 @@ RESOLVED = [
     ("gpt-4", "CLAUDE_HAIKU_20250101_V1_0"),
     ("gpt-4o", None),
     ("gpt-5", None),
+    # A family without a version: the newest of it.
+    ("haiku", "CLAUDE_HAIKU_20250101_V1_0"),
+    ("sonnet", "claude-sonnet-4.5"),
+    ("claude-sonnet", "claude-sonnet-4.5"),
     ("auto", None),
     ("Auto", None),
     ("codewhisperer", None),
@@ -67,7 +74,19 @@ def test_the_default_needs_no_list() -> None:
         assert resolve(name, {}, catalog()) is None
 
 
-@pytest.mark.parametrize("name", ["claude-sonnet-5", "claude-sonnet-4.5-20", "lost", "empty", "", "claude", "é", "\0"])
+OLDER = ("claude-opus-4-1-20250805", "claude-3-5-haiku-latest", "opus")
+
+
+@pytest.mark.parametrize("name", [*get_args(get_args(Model)[0]), *OLDER])
+def test_a_name_of_claudes_clients_is_never_unknown(name: str) -> None:
+    """The official SDK's names, and older ones: what is not listed means the default."""
+    assert resolve(name, {}, catalog("auto-x")) is None
+    listed = catalog("auto-x", name.removesuffix("-latest").upper())
+    assert resolve(name, {}, listed) == listed.models[1]
+    assert needs_catalog(name, {})
+
+
+@pytest.mark.parametrize("name", ["claude-sonet-5", "claude-sonnet-x", "lost", "empty", "", "claude", "é", "\0"])
 def test_an_unknown_name_is_a_404_with_near_names(name: str) -> None:
     with pytest.raises(ModelNotFound) as raised:
         resolve(name, ALIASES, LISTED)

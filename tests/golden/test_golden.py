@@ -24,6 +24,7 @@ from cw_proxy.events import (
     Usage,
 )
 from cw_proxy.interfaces import Ask, ClientProtocol, Close, Send, Stamp
+from cw_proxy.protocols.anthropic_messages import AnthropicMessages
 from cw_proxy.protocols.openai_chat import OpenAIChat
 from cw_proxy.protocols.simple_completions import SimpleCompletions
 
@@ -54,6 +55,10 @@ SCRIPTS: dict[str, list[Event]] = {
 }
 # Each protocol, and a question in its language.
 PROTOCOLS: dict[str, tuple[ClientProtocol, bytes]] = {
+    "anthropic_messages": (
+        AnthropicMessages(),
+        b'{"model":"auto","max_tokens":99,"thinking":{"type":"adaptive"},"messages":[{"role":"user","content":"hello"}]',
+    ),
     "openai_chat": (OpenAIChat(), b'{"model":"auto","messages":[{"role":"user","content":"hello"}]'),
     "simple_completions": (SimpleCompletions(), b'{"model":"auto","prompt":"hello"'),
 }

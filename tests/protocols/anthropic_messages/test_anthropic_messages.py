@@ -1,0 +1,85 @@
+"""Messages: from the service's bytes to what anthropic-python reads out of ours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anthropic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from messages import JUDGE, REQUEST, STAMP, meant, reply_of, streamed
+from strategies import TRICKY, answers, cut, cuts, frames_of
+
+from cw_proxy import errors
+from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
+from cw_proxy.events import Begin, End, Event, Text, ToolClose, ToolInput, ToolOpen
+from cw_proxy.interfaces import Caller, Http, Send
+from cw_proxy.model import Message, TextPart
+from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.protocols.anthropic_messages import AnthropicMessages, MessageAsk
+
+
+@given(answers(), cuts, cuts)
+def test_from_the_services_bytes_to_the_clients_hands(
+    events: list[Event], upstream: list[float], downstream: list[float]
+) -> None:
+    """Any answer, any cut of the service's bytes, any cut of ours: text and arguments arrive unchanged."""
+    decoder = ReplyDecoder()
+    encoder = MessageAsk(REQUEST, True, "shown").encoder(STAMP)
+    chunks = cut(b"".join(frames_of(events)), upstream)
+    stream = b"".join(encoder.feed(decoder.feed(chunk)) for chunk in chunks) + encoder.feed(decoder.finish())
+    assert JUDGE.fold(cut(stream, downstream)) == meant(events)
+
+
+@pytest.mark.parametrize("at", range(0, 1000, 7))
+def test_a_broken_body_is_never_a_clean_end(at: int) -> None:
+    """The service's bytes end anywhere inside a frame: the client's user gets an exception."""
+    body = b"".join(frames_of([Begin(), Text("a"), ToolOpen("t1", "ls"), ToolInput("{}"), ToolClose(), Text("b")]))
+    frame_borders = {len(b"".join(frames_of(part))) for part in ([Begin()], [Begin(), Text("a")])}
+    decoder = ReplyDecoder()
+    stream = streamed(decoder.feed(body[: at % len(body)]) + decoder.finish())
+    if at % len(body) in frame_borders:
+        return
+    assert b"message_stop" not in stream
+    with pytest.raises(anthropic.APIError):
+        JUDGE.fold([stream])
+
+
+def test_it_is_served_at_its_paths() -> None:
+    assert [make().name for make in PROTOCOLS].count("anthropic_messages") == 1
+    assert list(AnthropicMessages().bindings) == [
+        Http("POST", "/v1/messages"),
+        Http("POST", "/v1/messages/count_tokens"),
+    ]
+
+
+@given(st.text() | st.sampled_from(TRICKY), st.booleans())
+def test_text_is_taken_as_it_is(text: str, ascii_only: bool) -> None:
+    body = {"messages": [{"content": text, "role": "user"}], "model": text, "max_tokens": 1}
+    [asked] = AnthropicMessages().session().receive(json.dumps(body, ensure_ascii=ascii_only).encode())
+    assert isinstance(asked, MessageAsk)
+    assert asked.request.messages == (Message("user", (TextPart(text),)),)
+    assert JUDGE.full(asked.render([reply_of([Begin(), End("stop")])], STAMP)).model == text
+
+
+def counted(**members: Any) -> int:
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}], **members}
+    caller = Caller(path="/v1/messages/count_tokens", query="beta=true")
+    [action] = AnthropicMessages().session(caller).receive(json.dumps(body).encode())
+    assert isinstance(action, Send)
+    tokens: int = json.loads(action.frame)["input_tokens"]
+    return tokens
+
+
+def test_counting_needs_no_length_and_counts_all_there_is() -> None:
+    tool = {"name": "weather", "description": "What the weather is like", "input_schema": {"type": "object"}}
+    longer = [counted(), counted(system="be brief"), counted(system="be brief", tools=[tool])]
+    assert 0 < longer[0] < longer[1] < longer[2]
+
+
+def test_a_count_of_what_is_no_question_is_an_error() -> None:
+    with pytest.raises(errors.InvalidValue) as raised:
+        counted(messages=[])
+    assert raised.value.param == "messages"

@@ -1,0 +1,20 @@
+"""What is read of a body: extra members never matter, null counts as absent."""
+
+from __future__ import annotations
+
+import msgspec
+from messages import ask
+
+from cw_proxy.protocols.anthropic_messages.shapes import OPTIONS, Body
+
+
+def test_what_is_not_known_is_skipped_and_null_is_absent() -> None:
+    optional = [field.name for field in msgspec.structs.fields(Body) if not field.required]
+    nulls = {name: None for name in optional if name != "max_tokens"}
+    assert ask(**nulls, unknown={"a": [1]}, cache_control={"type": "ephemeral"}).request == ask().request
+    block = {"type": "text", "text": "hello", "cache_control": {"type": "ephemeral", "ttl": "1h"}, "citations": None}
+    assert ask(messages=[{"role": "user", "content": [block], "id": "x"}]).request == ask().request
+
+
+def test_what_is_ignored_is_a_member() -> None:
+    assert {*OPTIONS} <= {field.name for field in msgspec.structs.fields(Body)}
