@@ -13,6 +13,8 @@ EXIT_CODES = {
 
 ENDPOINTS = {
     "/v1/chat/completions": "One chat completion, streamed or whole. See [chat completions](chat-completions.md).",
+    "/v1/responses": "One response, streamed or whole; GET opens a WebSocket. See [responses](responses.md).",
+    "/v1/responses/{id}": "A kept response; counting tokens. See [responses](responses.md#kept-responses).",
     "/v1/completions": "The older API: one prompt, no roles. See [completions](completions.md).",
     "/v1/messages": "One message in Anthropic's API, streamed or whole. See [messages](messages.md).",
     "/v1/messages/count_tokens": "An estimate of a prompt's tokens. See [messages](messages.md#counting-tokens).",
@@ -156,6 +158,7 @@ SWITCHES = {
     "feature_not_supported": "Deny every call with the reason `FEATURE_NOT_SUPPORTED`.",
     "models": "The ids of the models.",
     "profiles": "How many profiles the account has.",
+    "openai_models": "The ids of the OpenAI upstream's models.",
 }
 
 # Kind of sentence → an example, and what the emulator answers.

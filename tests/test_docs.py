@@ -142,7 +142,7 @@ def test_each_route_is_documented(generate: ModuleType) -> None:
         assert f"| {methods} | `{path}` |" in page
     for protocol in (make() for make in PROTOCOLS):
         for binding in protocol.bindings:
-            assert f"`{getattr(binding, 'path', '')}`" in page
+            assert f"`{getattr(binding, 'path', '').replace('*', '{id}')}`" in page
 
 
 def test_each_parameter_has_one_treatment(generate: ModuleType) -> None:

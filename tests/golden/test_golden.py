@@ -26,6 +26,7 @@ from cw_proxy.events import (
 from cw_proxy.interfaces import Ask, ClientProtocol, Close, Send, Stamp
 from cw_proxy.protocols.anthropic_messages import AnthropicMessages
 from cw_proxy.protocols.openai_chat import OpenAIChat
+from cw_proxy.protocols.openai_responses import OpenAIResponses
 from cw_proxy.protocols.simple_completions import SimpleCompletions
 
 HERE = Path(__file__).parent
@@ -60,6 +61,7 @@ PROTOCOLS: dict[str, tuple[ClientProtocol, bytes]] = {
         b'{"model":"auto","max_tokens":99,"thinking":{"type":"adaptive"},"messages":[{"role":"user","content":"hello"}]',
     ),
     "openai_chat": (OpenAIChat(), b'{"model":"auto","messages":[{"role":"user","content":"hello"}]'),
+    "openai_responses": (OpenAIResponses(), b'{"model":"auto","input":"hello"'),
     "simple_completions": (SimpleCompletions(), b'{"model":"auto","prompt":"hello"'),
 }
 FORMS = {
