@@ -321,7 +321,8 @@ def clean_environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_ours(variable: str) -> bool:
-    return variable.startswith("CW_PROXY_") or variable.upper() in ("PORT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    others = ("PORT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    return variable.startswith(("CW_PROXY_", "CW_RELAY_")) or variable.upper() in others
 
 
 def urls(upstream: str) -> dict[str, str]:

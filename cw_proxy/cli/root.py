@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from cw_proxy import __version__, errors
-from cw_proxy.cli import chat, config, demo, emulator, lint, login, models, serve
+from cw_proxy.cli import chat, config, demo, emulator, lint, login, models, relay, serve
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_BROKEN_STATE, EXIT_LOGIN, EXIT_UPSTREAM = 1, 2, 3, 4, 5
 
@@ -28,6 +28,7 @@ COMMANDS = (
     chat.chat,
     config.config,
     lint.lint,
+    relay.relay,
     demo.demo,
     emulator.emulator,
 )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import click
 
 from cw_proxy.cli import settings
 
-if TYPE_CHECKING:
-    from cw_proxy.app import App
+
+class Server(Protocol):
+    """What is ended in two steps."""
+
+    async def drain(self) -> object: ...
+
+    async def stop(self) -> None: ...
 
 
 @click.command()
@@ -53,7 +58,7 @@ def serve(config_file: Path | None, **flags: object) -> None:
     settings.run(main())
 
 
-async def until_signalled(app: App) -> None:
+async def until_signalled(app: Server) -> None:
     """Serves until the first signal, drains until the second."""
     import asyncio
     import signal
