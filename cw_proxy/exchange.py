@@ -16,8 +16,9 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,13 +26,24 @@ from cw_proxy import catalog as catalogs
 from cw_proxy import errors
 from cw_proxy.calls import Calls, small
 from cw_proxy.conversations import Conversations, thread_of
+from cw_proxy.demands import Demand, demand_of
 from cw_proxy.events import Begin, End, Event, Fail, OrderCheck, Usage
 from cw_proxy.filters import Filter, filters_for
 from cw_proxy.filters.references import OnLicensedCode, ReferenceFilter
 from cw_proxy.holds import Holds
 from cw_proxy.images import with_images
-from cw_proxy.interfaces import Backend, Catalog, Credential, Decoder, ImageSource, ModelInfo, Sender, TokenSource
-from cw_proxy.model import Request
+from cw_proxy.interfaces import (
+    Backend,
+    Catalog,
+    Credential,
+    Decoder,
+    ImageSource,
+    ModelInfo,
+    Question,
+    Sender,
+    TokenSource,
+)
+from cw_proxy.model import Request, weight
 from cw_proxy.model_list import ModelList
 from cw_proxy.secret import digest
 from cw_proxy.tails import Tails
@@ -40,7 +52,10 @@ from cw_proxy.wire.call import HttpCall, HttpReply
 
 log = logging.getLogger(__name__)
 
+Value = TypeVar("Value")
+
 RETRIES = 2
+_HEAVY = 64 * 1024  # characters of a request
 _FIRST_DELAY = 0.2  # seconds; doubled each time, then jittered over its whole width
 _NEARLY_FULL = 0.9  # of a model's window
 _MAX_CATALOG_PAGES = 50
@@ -56,12 +71,14 @@ class Asker(msgspec.Struct, frozen=True):
 
 class Plan(msgspec.Struct, frozen=True):
     """A request, and who will do what about it. No model means the upstream's default; `carried` names what the
-    upstream, `backend`, carries out by itself."""
+    upstream, `backend`, carries out by itself; `demand` makes the check of an answer, where there is one."""
 
     request: Request
     model: ModelInfo | None
     carried: frozenset[str]
-    backend: str = ""
+    question: Question
+    demand: Callable[[], Demand] | None
+    backend: str
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -118,15 +135,29 @@ class Exchange:
         return catalogs.default_name(open_names=self._backend.open_names, model=self._backend.default_model)
 
     async def plan(self, request: Request) -> Plan:
-        """Raises ModelNotFound, what stands in the way of the list of models, and InvalidValue for images."""
+        """Raises ModelNotFound, what stands in the way of the list of models, what is wrong with the request, and what
+        every call would be answered with (holds.py)."""
         if request.choices > self._max_choices:
             raise errors.InvalidValue(f"At most {self._max_choices} answers are given to one question.", param="n")
-        async with self._held(probe=False):
+        async with self._held():
             model = await self._model(request.model)
-        carried = self._backend.carries(request, model)
-        if "image_url" not in carried:
-            request = await with_images(request, self._fetch_image)
-        return Plan(request, model, carried, self._backend.name)
+            carried = self._backend.carries(request, model)
+            if "image_url" not in carried:
+                request = await with_images(request, self._fetch_image)
+            demand = await self._beside(request, demand_of, request, carried)
+            question = await self._beside(request, self._backend.question, request, model)
+        return Plan(request, model, carried, question, demand, self._backend.name)
+
+    async def again(self, plan: Plan, request: Request) -> Plan:
+        """The plan for another question in its place. Raises ContextLengthExceeded."""
+        question = await self._beside(request, self._backend.question, request, plan.model)
+        return msgspec.structs.replace(plan, request=request, question=question)
+
+    async def _beside(self, request: Request, work: Callable[..., Value], *given: Any) -> Value:
+        """Large requests and schemas take their time; others are being answered meanwhile."""
+        if request.json_answer is None and weight(request) < _HEAVY:
+            return work(*given)
+        return await asyncio.to_thread(work, *given)
 
     async def run(self, plan: Plan, asker: Asker, choice: int = 0) -> AsyncGenerator[list[Event], None]:
         """One answer's batches of events, in legal order. Raises ProxyError only before the first.
@@ -136,8 +167,9 @@ class Exchange:
         references = ReferenceFilter(self._on_licensed_code)
         filters = self._filters(plan, references)
         order = OrderCheck()
+        token = await self._token()
         async with AsyncExitStack() as call:
-            async with self._held() as token:
+            with self._noticed(token):
                 answer, events = await self._asked(plan, asker, choice, call)
             self._holds.succeeded(token)
             try:
@@ -162,28 +194,37 @@ class Exchange:
         return [references, *filters_for(plan.request, plan.carried, scale)]
 
     @asynccontextmanager
-    async def _held(self, *, probe: bool = True) -> AsyncIterator[bytes]:
-        """Nothing is asked while the last answer stands for all calls with this token; a failure may be such a one."""
-        token = digest((await self._tokens.credential()).access_token.reveal())
-        self._holds.check(token, now=self._now(), probe=probe)
+    async def _held(self) -> AsyncIterator[None]:
+        """Nothing is asked while the last answer stands for all calls with this token."""
+        token = await self._token()
+        self._holds.check(token, now=self._now())
+        with self._noticed(token):
+            yield
+
+    async def _token(self) -> bytes:
+        return digest((await self._tokens.credential()).access_token.reveal())
+
+    @contextmanager
+    def _noticed(self, token: bytes) -> Iterator[None]:
+        """A failure may stand for all calls with this token."""
         try:
-            yield token
+            yield
         except errors.ProxyError as error:
             self._holds.failed(token, error, now=self._now())
             raise
 
     async def _asked(self, plan: Plan, asker: Asker, choice: int, call: AsyncExitStack) -> tuple[_Answer, list[Event]]:
-        request, model = plan.request, plan.model
+        request = plan.request
         thread = thread_of(request, asker.headers)
         # The chat goes on from at most one of several answers.
         known = self._conversations.id_for(asker.owner, thread, now=self._now(), new_id=self._new_id)
         conversation_id = self._new_id() if choice else known
 
         def build(credential: Credential) -> HttpCall:
-            return self._backend.build(request, model=model, conversation_id=conversation_id, credential=credential)
+            return plan.question.call(conversation_id, credential)
 
         try:
-            answer, batch = await self._begun(request, build, call)
+            answer, batch = await self._begun(plan.question, build, call)
         except errors.UpstreamRejected as error:
             raise self._explained(plan, error) from None
         answer.closing = lambda usage: self._known(request, plan.model_id, usage)
@@ -263,13 +304,13 @@ class Exchange:
     # --- one call, and its repeats ---
 
     async def _begun(
-        self, request: Request, build: Callable[[Credential], HttpCall], call: AsyncExitStack
+        self, question: Question, build: Callable[[Credential], HttpCall], call: AsyncExitStack
     ) -> tuple[_Answer, list[Event]]:
         """The first attempt that brings something, and what it brought; `call` keeps it open."""
         attempt = 0
         while True:
             try:
-                return await self._attempt(request, build, call)
+                return await self._attempt(question, build, call)
             except errors.EmptyUpstreamResponse:
                 if attempt >= 1:
                     raise
@@ -281,11 +322,11 @@ class Exchange:
             attempt += 1
 
     async def _attempt(
-        self, request: Request, build: Callable[[Credential], HttpCall], call: AsyncExitStack
+        self, question: Question, build: Callable[[Credential], HttpCall], call: AsyncExitStack
     ) -> tuple[_Answer, list[Event]]:
         """One attempt. A Fail is raised while nothing but Begin came before it, so Begin waits for what follows."""
         reply, account = await call.enter_async_context(self._calls.opened(build))
-        answer = _Answer(reply, self._backend.decoder(request, reply.headers), self._tails, account)
+        answer = _Answer(reply, question.decoder(reply.headers), self._tails, account)
         waiting: list[Event] = []
         while events := await answer.next():
             waiting += events

@@ -38,16 +38,14 @@ class Holds:
     def __len__(self) -> int:
         return len(self._holds)
 
-    def check(self, token: bytes, *, now: float, probe: bool = True) -> None:
-        """Before a call. Raises the error that it would end with.
-
-        Once the time is over, one call is let through: `probe` says whether this is a call that can be the one.
-        """
+    def check(self, token: bytes, *, now: float) -> None:
+        """Before a question is asked. Raises the error that it would end with. Once the time is over, one is let
+        through, however many calls it takes."""
         hold = self._holds.get(token)
         if hold is None:
             return
         if now >= hold.until:
-            hold.until = now + PROBE if probe else hold.until
+            hold.until = now + PROBE
             return
         self.repeated += 1
         # A copy: one exception raised at many places would collect all their tracebacks.

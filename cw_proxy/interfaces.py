@@ -197,6 +197,15 @@ class Decoder(Protocol):
         """The upstream closed: End, or the Fail that a truncated answer is."""
 
 
+class Question(Protocol):
+    """A request in the upstream's language, for as many calls as it takes."""
+
+    def call(self, conversation_id: str, credential: Credential) -> HttpCall: ...
+
+    def decoder(self, headers: Mapping[str, str]) -> Decoder:
+        """Decodes the body of a 200 that answers a call; its headers have lower-case names."""
+
+
 class Backend(Protocol):
     @property
     def name(self) -> str: ...
@@ -213,13 +222,8 @@ class Backend(Protocol):
         """Which of the request's wishes the upstream carries out by itself: names of Request's members and of
         options. The exchange sees to the others, as far as that can be done from outside."""
 
-    def build(
-        self, request: Request, *, model: ModelInfo | None, conversation_id: str, credential: Credential
-    ) -> HttpCall:
-        """The call that asks. No model means the upstream's default. Raises ProxyError."""
-
-    def decoder(self, request: Request, headers: Mapping[str, str]) -> Decoder:
-        """Decodes the body of a 200 that answers `request`; its headers have lower-case names."""
+    def question(self, request: Request, model: ModelInfo | None) -> Question:
+        """Takes its time with a large request. No model means the upstream's default. Raises ProxyError."""
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProxyError:
         """What an answer other than 200 means."""

@@ -113,3 +113,28 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         said = [Message("assistant", (TextPart(answer),))] if answer.strip() else []
         messages = (*self.messages, *said, Message("user", (TextPart(text),)))
         return msgspec.structs.replace(self, messages=messages)
+
+
+def weight(request: Request) -> int:
+    """About how many characters it is, written as JSON."""
+    return sum(map(message_weight, request.messages)) + sum(map(tool_weight, request.tools))
+
+
+def message_weight(message: Message) -> int:
+    return sum(map(_part_weight, message.parts))
+
+
+def tool_weight(tool: Tool) -> int:
+    return len(tool.description) + len(msgspec.json.encode(tool.schema))
+
+
+def _part_weight(part: Part) -> int:
+    match part:
+        case TextPart() | ToolResultPart():
+            return len(part.text)
+        case ImagePart() | DocumentPart():
+            return -(-len(part.data) // 3) * 4  # as base64
+        case ImageLink():
+            return len(part.url)
+        case ToolUsePart():
+            return len(msgspec.json.encode(part.input))

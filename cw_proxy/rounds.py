@@ -11,9 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
-import msgspec
-
-from cw_proxy.demands import Demand, demand_of
+from cw_proxy.demands import Demand
 from cw_proxy.errors import ProxyError, UpstreamRejected
 from cw_proxy.events import Choice, End, Event, Fail, Note, Spent, Usage
 from cw_proxy.exchange import Asker, Plan
@@ -30,26 +28,20 @@ class Answering(Protocol):
 
     def run(self, plan: Plan, asker: Asker, choice: int = 0) -> Batches: ...
 
+    async def again(self, plan: Plan, request: Request) -> Plan: ...
 
-async def answers(exchange: Answering, plan: Plan, asker: Asker) -> Batches:
-    """Raises InvalidValue for a demand that makes no sense; the batches raise ProxyError, most of them at first."""
-    demand = await _demand(plan)
+
+def answers(exchange: Answering, plan: Plan, asker: Asker) -> Batches:
+    """The batches raise ProxyError, most of them at first."""
     if plan.request.choices == 1:
-        return _answer(exchange, plan, asker, demand, 0)
-    return _together([_answer(exchange, plan, asker, demand, choice) for choice in range(plan.request.choices)])
+        return _answer(exchange, plan, asker, 0)
+    return _together([_answer(exchange, plan, asker, choice) for choice in range(plan.request.choices)])
 
 
-async def _demand(plan: Plan) -> Callable[[], Demand] | None:
-    if plan.request.json_answer is None:
-        return demand_of(plan.request, plan.carried)
-    # A large schema takes its time to check; others are being answered meanwhile.
-    return await asyncio.to_thread(demand_of, plan.request, plan.carried)
-
-
-def _answer(exchange: Answering, plan: Plan, asker: Asker, demand: Callable[[], Demand] | None, choice: int) -> Batches:
-    if demand is None:
+def _answer(exchange: Answering, plan: Plan, asker: Asker, choice: int) -> Batches:
+    if plan.demand is None:
         return exchange.run(plan, asker, choice)
-    return _demanded(exchange, plan, asker, demand, choice)
+    return _demanded(exchange, plan, asker, plan.demand, choice)
 
 
 async def _demanded(exchange: Answering, plan: Plan, asker: Asker, make: Callable[[], Demand], choice: int) -> Batches:
@@ -65,8 +57,8 @@ async def _demanded(exchange: Answering, plan: Plan, asker: Asker, make: Callabl
     if again is None:
         raise unmet
     second = _Round(make(), first.spent(plan.request))
-    plan = msgspec.structs.replace(plan, request=again)
     try:
+        plan = await exchange.again(plan, again)
         async with aclosing(second.ready(exchange.run(plan, asker, choice))) as batches:
             async for events in batches:
                 yield events

@@ -65,6 +65,10 @@ class Router:
         """See Exchange.run."""
         return self._exchanges[plan.backend].run(plan, asker, choice)
 
+    async def again(self, plan: Plan, request: Request) -> Plan:
+        """See Exchange.again."""
+        return await self._exchanges[plan.backend].again(plan, request)
+
     # --- models ---
 
     async def catalog(self) -> Catalog:

@@ -7,13 +7,15 @@ import json
 from contextlib import aclosing
 
 import pytest
-from stage import TAIL, TAIL_EVENT, Answer, Stage, Tokens, listed, ok, refused, text
+from stage import ME, TAIL, TAIL_EVENT, Answer, Stage, Tokens, listed, ok, refused, text
 from strategies import exception, frame, request, say
 
 from cw_proxy import errors
-from cw_proxy.events import Begin, End, Event, Fail, Note, Text, Usage
+from cw_proxy.events import Begin, Choices, End, Event, Fail, Note, Text, Usage
 from cw_proxy.exchange import Asker
 from cw_proxy.filters.references import OnLicensedCode
+from cw_proxy.model import Tool
+from cw_proxy.rounds import answers
 
 # --- the answer ---
 
@@ -269,7 +271,8 @@ async def test_licensed_code_is_flagged_dropped_or_passed_and_logged_once(
 async def test_a_stop_sequence_ends_the_answer_and_the_call() -> None:
     answer = Answer(text("one ST"), text("OP two"), text("three"))
     stage = Stage(answer)
-    assert await stage.events(request(say("user", "hello"), stop=("STOP",))) == [Begin(), Text("one "), End("stop")]
+    events = await stage.events(request(say("user", "hello"), stop=("STOP",)))
+    assert events == [Begin(), Text("one "), End("stop", "STOP")]
     assert answer.closed
 
 
@@ -431,3 +434,24 @@ async def test_two_owners_never_share_a_conversation() -> None:
     for owner in (b"me", b"you", b"me"):
         await stage.events(asker=Asker(owner, {"session-id": "same"}))
     assert [state["conversationId"] for state in stage.service.states()] == ["id-0", "id-1", "id-0"]
+
+
+async def test_several_answers_are_one_probe_after_a_hold() -> None:
+    quota = refused(402, "ServiceQuotaExceededException", reason="MONTHLY_REQUEST_COUNT")
+    stage = Stage(quota, *(ok(name) for name in "abc"))
+    with pytest.raises(errors.InsufficientQuota):
+        await stage.events()
+    stage.now = 61.0
+    asked = request(say("user", "hello"), choices=3)
+    choices = Choices(3)
+    async with aclosing(answers(stage.exchange, await stage.exchange.plan(asked), ME)) as batches:
+        async for batch in batches:
+            choices.feed(batch)
+    assert sorted(reply.text for reply in choices.replies()) == ["a", "b", "c"]
+
+
+async def test_what_is_far_too_long_is_refused_before_it_is_translated() -> None:
+    stage = Stage()
+    schema = {"type": "object", "properties": {f"a {number}": True for number in range(5000)}}
+    with pytest.raises(errors.ContextLengthExceeded, match=r"tools\[0\]"):
+        await stage.exchange.plan(request(say("user", "hello"), tools=(Tool("t", "", schema),)))

@@ -32,7 +32,7 @@ def tokens(prompt: int, answer: int) -> bytes:
 
 
 async def batches(stage: Stage, asked: Request) -> list[list[Event]]:
-    async with aclosing(await answers(stage.exchange, await stage.exchange.plan(asked), ME)) as found:
+    async with aclosing(answers(stage.exchange, await stage.exchange.plan(asked), ME)) as found:
         return [batch async for batch in found]
 
 
@@ -177,7 +177,7 @@ async def test_a_slow_answer_does_not_hold_the_other_back() -> None:
     slow.gate = asyncio.Event()
     stage = Stage(slow, ok("c"))
     seen: list[Event] = []
-    async with aclosing(await answers(stage.exchange, await stage.exchange.plan(several(2)), ME)) as found:
+    async with aclosing(answers(stage.exchange, await stage.exchange.plan(several(2)), ME)) as found:
         async for batch in found:
             seen += batch
             if End("stop") in batch:
@@ -214,7 +214,7 @@ async def test_a_client_that_leaves_ends_all() -> None:
     for answer in waiting:
         answer.gate = asyncio.Event()
     stage = Stage(*waiting)
-    async with aclosing(await answers(stage.exchange, await stage.exchange.plan(several(2)), ME)) as found:
+    async with aclosing(answers(stage.exchange, await stage.exchange.plan(several(2)), ME)) as found:
         await anext(found)
         await anext(found)
     assert all(answer.closed for answer in waiting)
@@ -223,7 +223,7 @@ async def test_a_client_that_leaves_ends_all() -> None:
 async def test_a_slow_client_holds_the_answers_back() -> None:
     long = [Answer(*[text("a")] * 100, TAIL) for _ in range(2)]
     stage = Stage(*long)
-    async with aclosing(await answers(stage.exchange, await stage.exchange.plan(several(2)), ME)) as found:
+    async with aclosing(answers(stage.exchange, await stage.exchange.plan(several(2)), ME)) as found:
         await anext(found)
         for _ in range(500):
             await asyncio.sleep(0)

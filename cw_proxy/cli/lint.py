@@ -69,7 +69,7 @@ def _broken_by_chat(body: bytes) -> list[Broken]:
 
     import msgspec
 
-    from cw_proxy.backends.codewhisperer.request import payload
+    from cw_proxy.backends.codewhisperer.request import Payload
     from cw_proxy.backends.codewhisperer.rules import broken
     from cw_proxy.demands import demand_of
     from cw_proxy.errors import ProxyError
@@ -81,14 +81,8 @@ def _broken_by_chat(body: bytes) -> list[Broken]:
         (ask,) = OpenAIChat().session().receive(body)
         demand_of(ask.request, frozenset())
         request = asyncio.run(with_images(ask.request, _anything if config.fetch_images else None))
-        sent = payload(
-            request,
-            model=None,
-            conversation_id="lint",
-            origin=config.origin,
-            profile_arn=None,
-            max_bytes=config.max_payload_bytes,
-        )
+        payload = Payload(request, model=None, origin=config.origin, max_bytes=config.max_payload_bytes)
+        sent = payload.body("lint", None)
     except ProxyError as error:
         return [_of_error(error)]
     return broken(msgspec.json.decode(sent), config.max_payload_bytes)

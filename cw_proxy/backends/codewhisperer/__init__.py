@@ -16,12 +16,11 @@ from cw_proxy.backends.codewhisperer.failure import failure_of_reply
 from cw_proxy.backends.codewhisperer.hosts import Hosts
 from cw_proxy.backends.codewhisperer.model_fields import carried
 from cw_proxy.backends.codewhisperer.models import parse_models, parse_profiles
-from cw_proxy.backends.codewhisperer.offer import naming
 from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
-from cw_proxy.backends.codewhisperer.request import payload
+from cw_proxy.backends.codewhisperer.request import Payload
 from cw_proxy.backends.codewhisperer.restore import restoring
 from cw_proxy.errors import ProxyError
-from cw_proxy.interfaces import Catalog, Credential, Decoder, ModelInfo
+from cw_proxy.interfaces import Catalog, Credential, Decoder, ModelInfo, Question
 from cw_proxy.model import Request
 from cw_proxy.wire.call import HttpCall
 
@@ -48,22 +47,13 @@ class CodeWhisperer:
     def carries(self, request: Request, model: ModelInfo | None) -> frozenset[str]:
         return carried(request, model.fields) if model else frozenset()
 
-    def build(
-        self, request: Request, *, model: ModelInfo | None, conversation_id: str, credential: Credential
-    ) -> HttpCall:
-        body = payload(
-            request,
-            model=model,
-            conversation_id=conversation_id,
-            origin=self._origin,
-            profile_arn=self._profile_arn or credential.profile_arn,
-            max_bytes=self._max_body,
-        )
+    def question(self, request: Request, model: ModelInfo | None) -> Question:
+        return _Question(self, Payload(request, model=model, origin=self._origin, max_bytes=self._max_body))
+
+    def call(self, payload: Payload, conversation_id: str, credential: Credential) -> HttpCall:
+        body = payload.body(conversation_id, self._profile_arn or credential.profile_arn)
         url = self._hosts.streaming_url(credential) + "/generateAssistantResponse"
         return HttpCall("POST", url, self._headers(credential, content_type="application/json"), body)
-
-    def decoder(self, request: Request, headers: Mapping[str, str]) -> Decoder:
-        return restoring(ReplyDecoder(headers.get("x-amzn-codewhisperer-conversation-id")), naming(request))
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProxyError:
         return failure_of_reply(status, headers, body)
@@ -99,3 +89,14 @@ class CodeWhisperer:
         if content_type:
             headers["Content-Type"] = content_type
         return headers
+
+
+class _Question(msgspec.Struct, frozen=True):
+    backend: CodeWhisperer
+    payload: Payload
+
+    def call(self, conversation_id: str, credential: Credential) -> HttpCall:
+        return self.backend.call(self.payload, conversation_id, credential)
+
+    def decoder(self, headers: Mapping[str, str]) -> Decoder:
+        return restoring(ReplyDecoder(headers.get("x-amzn-codewhisperer-conversation-id")), self.payload.names)

@@ -19,41 +19,45 @@ from cw_proxy.backends.codewhisperer.turns import Turn, turns
 from cw_proxy.backends.codewhisperer.wishes import wishes
 from cw_proxy.errors import ContextLengthExceeded
 from cw_proxy.interfaces import ModelInfo
-from cw_proxy.model import DocumentPart, ImageLink, ImagePart, Part, Request, TextPart, ToolResultPart, ToolUsePart
+from cw_proxy.model import Request, ToolResultPart, message_weight, tool_weight, weight
 
 _json = msgspec.json.Encoder().encode
+# A request that weighs so many times what the service takes is refused before it is translated.
+_FAR = 4
 
 
-def payload(
-    request: Request,
-    *,
-    model: ModelInfo | None,
-    conversation_id: str,
-    origin: str,
-    profile_arn: str | None,
-    max_bytes: int,
-) -> bytes:
-    """Raises ContextLengthExceeded when the body would pass `max_bytes`: nothing is trimmed silently (rule 10)."""
-    names = naming(request)
-    offered = offer(request, names)
-    *history, current = turns(request, offered.instructions)
-    current = _with(current, wishes(request, names))
-    state: dict[str, Any] = {
-        "conversationId": conversation_id,
-        "chatTriggerType": "MANUAL",  # rule 12
-        "currentMessage": {"userInputMessage": _current(current, origin, model.id if model else None, offered)},
-    }
-    if history:
-        state["history"] = [_entry(turn, origin, names) for turn in history]
-    body: dict[str, Any] = {"conversationState": state}
-    if profile_arn:
-        body["profileArn"] = profile_arn
-    if model and (fields := model_fields(request, model.fields)):
-        body["additionalModelRequestFields"] = fields
-    encoded = _json(body)
-    if len(encoded) > max_bytes:
-        raise ContextLengthExceeded(_too_long(len(encoded), max_bytes, request))
-    return encoded
+class Payload:
+    """What every call that asks a request has in common. `names` leads the service's names back to the client's."""
+
+    def __init__(self, request: Request, *, model: ModelInfo | None, origin: str, max_bytes: int) -> None:
+        if weight(request) > _FAR * max_bytes:
+            # No renaming and repairing could make it fit: do not even begin.
+            raise _too_long(weight(request), max_bytes, request)
+        self.names = naming(request)
+        offered = offer(request, self.names)
+        *history, current = turns(request, offered.instructions)
+        current = _with(current, wishes(request, self.names))
+        state: dict[str, Any] = {
+            "chatTriggerType": "MANUAL",  # rule 12
+            "currentMessage": {"userInputMessage": _current(current, origin, model.id if model else None, offered)},
+        }
+        if history:
+            state["history"] = [_entry(turn, origin, self.names) for turn in history]
+        fields = model_fields(request, model.fields) if model else {}
+        self._state = _json(state)[1:-1]
+        self._fields = b',"additionalModelRequestFields":' + _json(fields) if fields else b""
+        self._request = request
+        self._max_bytes = max_bytes
+
+    def body(self, conversation_id: str, profile_arn: str | None) -> bytes:
+        """JSON. The state is written once, however many calls there are: only two members differ. Raises
+        ContextLengthExceeded when it would pass `max_bytes`: nothing is trimmed silently (rule 10)."""
+        profile = b',"profileArn":' + _json(profile_arn) if profile_arn else b""
+        state = b'{"conversationState":{"conversationId":' + _json(conversation_id) + b"," + self._state + b"}"
+        body = state + self._fields + profile + b"}"
+        if len(body) > self._max_bytes:
+            raise _too_long(len(body), self._max_bytes, self._request)
+        return body
 
 
 def _with(turn: Turn, texts: list[str]) -> Turn:
@@ -104,22 +108,10 @@ def _result(result: ToolResultPart) -> dict[str, Any]:
     return {"toolUseId": result.tool_use_id, "content": [{"text": result.text}], "status": status}
 
 
-def _too_long(size: int, cap: int, request: Request) -> str:
+def _too_long(size: int, cap: int, request: Request) -> ContextLengthExceeded:
     sizes = [
-        *((sum(map(_size, message.parts)), f"messages[{at}]") for at, message in enumerate(request.messages)),
-        *((len(tool.description) + len(_json(tool.schema)), f"tools[{at}]") for at, tool in enumerate(request.tools)),
+        *((message_weight(message), f"messages[{at}]") for at, message in enumerate(request.messages)),
+        *((tool_weight(tool), f"tools[{at}]") for at, tool in enumerate(request.tools)),
     ]
     largest = ", ".join(f"{name} ({length} characters)" for length, name in sorted(sizes, reverse=True)[:3])
-    return f"The request is {size} bytes long; at most {cap} are sent. Largest parts: {largest}."
-
-
-def _size(part: Part) -> int:
-    match part:
-        case TextPart() | ToolResultPart():
-            return len(part.text)
-        case ImagePart() | DocumentPart():
-            return -(-len(part.data) // 3) * 4  # as base64
-        case ImageLink():
-            return len(part.url)
-        case ToolUsePart():
-            return len(_json(part.input))
+    return ContextLengthExceeded(f"The request is {size} bytes long; at most {cap} are sent. Largest parts: {largest}.")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from cw_proxy import __version__
 from cw_proxy.backends.openai_upstream.failure import failure_of_reply
 from cw_proxy.backends.openai_upstream.models import parse_models
 from cw_proxy.backends.openai_upstream.reply import ReplyDecoder
 from cw_proxy.backends.openai_upstream.request import LimitName, carried, payload
 from cw_proxy.errors import ProxyError
-from cw_proxy.interfaces import Catalog, Credential, Decoder, ModelInfo
+from cw_proxy.interfaces import Catalog, Credential, Decoder, ModelInfo, Question
 from cw_proxy.model import Request
 from cw_proxy.wire.call import HttpCall
 
@@ -36,15 +38,9 @@ class OpenAIUpstream:
     def carries(self, request: Request, model: ModelInfo | None) -> frozenset[str]:
         return carried(request)
 
-    def build(
-        self, request: Request, *, model: ModelInfo | None, conversation_id: str, credential: Credential
-    ) -> HttpCall:
+    def question(self, request: Request, model: ModelInfo | None) -> Question:
         body = payload(request, model.id if model else request.model, self._limit_name)
-        headers = {**_headers(credential), "Content-Type": "application/json", "Accept": "text/event-stream"}
-        return HttpCall("POST", f"{self._base_url}/chat/completions", headers, body)
-
-    def decoder(self, request: Request, headers: Mapping[str, str]) -> Decoder:
-        return ReplyDecoder(len(request.messages))
+        return _Question(f"{self._base_url}/chat/completions", body, len(request.messages))
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProxyError:
         return failure_of_reply(status, headers, body)
@@ -60,6 +56,21 @@ class OpenAIUpstream:
 
     def parse_profiles(self, body: bytes) -> list[str]:
         return []
+
+
+class _Question(msgspec.Struct, frozen=True):
+    """The server knows no conversations: every call is the same."""
+
+    url: str
+    body: bytes
+    messages: int
+
+    def call(self, conversation_id: str, credential: Credential) -> HttpCall:
+        headers = {**_headers(credential), "Content-Type": "application/json", "Accept": "text/event-stream"}
+        return HttpCall("POST", self.url, headers, self.body)
+
+    def decoder(self, headers: Mapping[str, str]) -> Decoder:
+        return ReplyDecoder(self.messages)
 
 
 def _headers(credential: Credential) -> dict[str, str]:

@@ -92,7 +92,7 @@ class Endpoints:
             plan = await self.exchange.plan(action.request)
             if plan.ignored:
                 extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
-            batches = await answers(self.exchange, plan, Asker(caller.owner, caller.headers))
+            batches = answers(self.exchange, plan, Asker(caller.owner, caller.headers))
             if action.stream:
                 encoder = action.encoder(fresh_stamp())
                 return await stream_answer(request, batches, encoder, extra, self.bounds.timing)

@@ -242,9 +242,7 @@ class _Socket:
 
     async def _answer(self, ask: Ask) -> None:
         exchange = self._server.exchange
-        batches = await answers(
-            exchange, await exchange.plan(ask.request), Asker(self._caller.owner, self._caller.headers)
-        )
+        batches = answers(exchange, await exchange.plan(ask.request), Asker(self._caller.owner, self._caller.headers))
         encoder = ask.encoder(self._caller.stamp())
         begun = False
         try:

@@ -28,7 +28,7 @@ def credential(profile_arn: str | None = None) -> Credential:
 
 
 def build(cw: CodeWhisperer, own: str | None = None) -> HttpCall:
-    return cw.build(request(say("user", "a")), model=ModelInfo("m"), conversation_id="c", credential=credential(own))
+    return cw.question(request(say("user", "a")), ModelInfo("m")).call("c", credential(own))
 
 
 def test_a_question() -> None:
@@ -87,7 +87,8 @@ def test_no_call_shows_the_token_or_the_chat() -> None:
 
 
 def test_the_decoder_knows_the_id_in_the_replys_header() -> None:
-    decoder = backend().decoder(request(say("user", "a")), {"x-amzn-codewhisperer-conversation-id": "c-9"})
+    question = backend().question(request(say("user", "a")), None)
+    decoder = question.decoder({"x-amzn-codewhisperer-conversation-id": "c-9"})
     assert decoder.feed(frame("assistantResponseEvent", {"content": "a"})) == [Begin("c-9"), Text("a")]
     assert decoder.finish() == [End("stop")]
 

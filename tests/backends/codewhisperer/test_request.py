@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from strategies import chats, request, say
 
-from cw_proxy.backends.codewhisperer.request import payload
+from cw_proxy.backends.codewhisperer.request import Payload
 from cw_proxy.errors import ContextLengthExceeded
 from cw_proxy.interfaces import ModelInfo
 from cw_proxy.model import (
@@ -54,9 +54,7 @@ def contents(body: Any) -> list[str]:
 
 
 def sent(asked: Request, *, max_bytes: int = 10**6, model: ModelInfo | None = None, profile: str | None = None) -> Any:
-    return json.loads(
-        payload(asked, model=model, conversation_id="c-1", origin="CLI", profile_arn=profile, max_bytes=max_bytes)
-    )
+    return json.loads(Payload(asked, model=model, origin="CLI", max_bytes=max_bytes).body("c-1", profile))
 
 
 def has_text(asked: Request) -> bool:
@@ -115,10 +113,10 @@ def test_the_whole_body() -> None:
 
 def test_a_body_over_the_cap_names_its_largest_parts() -> None:
     chat = request(say("system", "s" * 10), say("user", "u" * 900), say("assistant", "a" * 200), say("user", "q"))
-    size = len(payload(chat, model=None, conversation_id="c", origin="CLI", profile_arn=None, max_bytes=10**6))
-    assert payload(chat, model=None, conversation_id="c", origin="CLI", profile_arn=None, max_bytes=size)
+    size = len(Payload(chat, model=None, origin="CLI", max_bytes=10**6).body("c", None))
+    assert Payload(chat, model=None, origin="CLI", max_bytes=size).body("c", None)
     with pytest.raises(ContextLengthExceeded) as raised:
-        payload(chat, model=None, conversation_id="c", origin="CLI", profile_arn=None, max_bytes=size - 1)
+        Payload(chat, model=None, origin="CLI", max_bytes=size - 1).body("c", None)
     assert raised.value.message == (
         f"The request is {size} bytes long; at most {size - 1} are sent. Largest parts: "
         "messages[1] (900 characters), messages[2] (200 characters), messages[0] (10 characters)."

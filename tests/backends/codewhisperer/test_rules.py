@@ -13,7 +13,7 @@ from chat_bodies import bodies
 from hypothesis import HealthCheck, given, settings
 from strategies import json_values
 
-from cw_proxy.backends.codewhisperer.request import payload
+from cw_proxy.backends.codewhisperer.request import Payload
 from cw_proxy.backends.codewhisperer.rules import RULES, Broken, broken
 from cw_proxy.emulator.checks import check_request
 from cw_proxy.emulator.settings import Settings
@@ -41,8 +41,7 @@ TOOL = {"function": {"name": "ls", "description": "d", "parameters": {"propertie
 def built(body: dict[str, Any]) -> Any:
     [ask] = OpenAIChat().session().receive(json.dumps(body).encode())
     assert isinstance(ask, ChatAsk)
-    settings = {"model": None, "conversation_id": "c", "origin": "CLI", "profile_arn": None, "max_bytes": 10**6}
-    return json.loads(payload(ask.request, **settings))
+    return json.loads(Payload(ask.request, model=None, origin="CLI", max_bytes=10**6).body("c", None))
 
 
 GOOD = built({"model": "auto", "messages": CHAT, "tools": [TOOL]})

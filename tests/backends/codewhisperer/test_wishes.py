@@ -9,7 +9,7 @@ import pytest
 from strategies import request, say
 
 from cw_proxy.backends.codewhisperer.offer import naming
-from cw_proxy.backends.codewhisperer.request import payload
+from cw_proxy.backends.codewhisperer.request import Payload
 from cw_proxy.backends.codewhisperer.rules import broken
 from cw_proxy.backends.codewhisperer.wishes import wishes
 from cw_proxy.model import JsonAnswer, Message, Request, Tool, ToolResultPart, ToolUsePart
@@ -20,7 +20,7 @@ SCHEMA = {"type": "object"}
 
 
 def current(asked: Request) -> dict[str, Any]:
-    sent = payload(asked, model=None, conversation_id="c", origin="CLI", profile_arn=None, max_bytes=10**6)
+    sent = Payload(asked, model=None, origin="CLI", max_bytes=10**6).body("c", None)
     assert broken(json.loads(sent)) == []
     return json.loads(sent)["conversationState"]
 

@@ -21,7 +21,7 @@ def credential(key: str) -> Credential:
 
 
 def test_a_question() -> None:
-    call = BACKEND.build(ASKED, model=ModelInfo("gpt-5"), conversation_id="c", credential=credential("sk-x"))
+    call = BACKEND.question(ASKED, ModelInfo("gpt-5")).call("c", credential("sk-x"))
     assert (call.method, call.url) == ("POST", "https://api.example/v1/chat/completions")
     assert dict(call.headers).keys() == {"Authorization", "User-Agent", "Content-Type", "Accept"}
     assert call.headers["Authorization"] == "Bearer sk-x"
@@ -50,6 +50,6 @@ def test_a_refused_key() -> None:
 
 
 def test_it_decodes() -> None:
-    decoder = BACKEND.decoder(ASKED, {})
+    decoder = BACKEND.question(ASKED, None).decoder({})
     assert decoder.feed(b"") == []
     assert not decoder.tail
