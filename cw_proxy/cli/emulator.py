@@ -1,4 +1,4 @@
-"""`cw-proxy emulator`: the stand-in for AWS, on loopback.
+"""`cw-proxy emulator`: the stand-in for AWS and for an OpenAI upstream, on loopback.
 
 In: a port and a few switches. Out: the base URL on the first line of stdout, then what to export. Refuses any host
 but loopback.
@@ -67,6 +67,7 @@ def emulator(host: str, port: int, auto_approve: bool, strict_tokens: bool, toke
             click.echo("\nThe emulator is ready; no model is behind it. Point the proxy at it with")
             for name in _VARIABLES:
                 click.echo(f"  export {name}={server.url}")
+            click.echo(f"or, as an OpenAI upstream, with\n  export CW_PROXY_OPENAI_BASE_URL={server.url}/v1")
             click.echo(f"What it has seen: {server.url}/_emulator/stats   End with Ctrl-C.")
             await stop.wait()
 

@@ -1,4 +1,4 @@
-"""A faithful CodeWhisperer and SSO OIDC on loopback, for the demo and the tests.
+"""A faithful CodeWhisperer, SSO OIDC and OpenAI upstream on loopback, for the demo and the tests.
 
 It shares only `cw_proxy.wire` with the proxy, so that bugs do not cancel. `async with Emulator() as emulator:` serves
 at `emulator.url`.

@@ -19,6 +19,7 @@ from cw_proxy.emulator.control import Control
 from cw_proxy.emulator.library import SCRIPTS
 from cw_proxy.emulator.oidc import Oidc
 from cw_proxy.emulator.oidc_http import OidcHttp
+from cw_proxy.emulator.openai.service import OpenAIService
 from cw_proxy.emulator.refusal import Refusal
 from cw_proxy.emulator.runtime import RuntimeService
 from cw_proxy.emulator.service import content_type_of, service_headers
@@ -55,6 +56,7 @@ class Emulator:
         self.oidc = Oidc(self.settings, self.stats, clock)
         self._streaming = StreamingService(self.settings, self.stats, self.scripts, self.oidc.accepts)
         self._runtime = RuntimeService(self.settings, self.stats, self.oidc.accepts)
+        self._openai = OpenAIService(self.settings, self.stats, self._streaming, self.oidc.accepts)
         self._handlers: set[asyncio.Task[Any]] = set()
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -99,6 +101,7 @@ class Emulator:
         control = Control(self.settings, self.stats, self.scripts, self.oidc.expire_access_tokens, self.reset)
         app.add_routes(OidcHttp(self.oidc).routes())
         app.add_routes(control.routes())
+        app.add_routes(self._openai.routes())
         app.add_routes([web.post("/", self._by_target)])
         app.add_routes([web.post(path, self._streamed) for path in streaming.REST_PATHS])
         app.add_routes([web.route(method, path, self._listed) for method, path in runtime.REST_PATHS])

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+OPENAI_MODELS = ("gpt-5", "gpt-5-mini", "gpt-4o")
 MODEL_IDS = ("auto", "claude-sonnet-4", "claude-sonnet-4.5", "claude-haiku-4.5", "claude-opus-4.5")
 
 
@@ -47,6 +48,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     # What the service lists
     models: list[str] = msgspec.field(default_factory=lambda: list(MODEL_IDS))
     profiles: int = 0
+    openai_models: list[str] = msgspec.field(default_factory=lambda: list(OPENAI_MODELS))
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """All or nothing. The object stays the same one: handlers hold it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -64,6 +64,19 @@ class StreamingService:
         self._connections: WeakSet[asyncio.Transport] = WeakSet()
 
     async def handle(self, request: web.Request, form: Form) -> web.StreamResponse:
+        def refused(refusal: Refusal) -> web.Response:
+            response = refusal.response(content_type_of(form))
+            response.headers.update(service_headers())
+            return response
+
+        return await self.counted(request, lambda player: self._answer(request, form, player), refused)
+
+    async def counted(
+        self,
+        request: web.Request,
+        answer: Callable[[Player], Awaitable[web.StreamResponse]],
+        refused: Callable[[Refusal], web.Response],
+    ) -> web.StreamResponse:
         """Counts the call, whatever becomes of it."""
         self._stats.requests += 1
         self._stats.in_flight += 1
@@ -72,19 +85,20 @@ class StreamingService:
         self._changed()
         player = Player(request)
         try:
-            return await self._answer(request, form, player)
+            response = await answer(player)
         except Refusal as refusal:
             self._stats.refused += 1
             self._stats.last_rejection = refusal.detail or refusal.message
-            response = refusal.response(content_type_of(form))
-            response.headers.update(service_headers())
-            return response
+            return refused(refusal)
         except (asyncio.CancelledError, ConnectionError):
             # Not the client's doing: an end that the script asked for, or the emulator's own.
             if not player.lost and not self.closing:
                 self._stats.cancelled_by_client += 1
             # A lost connection is no fault of ours, which is what aiohttp would log it as.
             raise asyncio.CancelledError from None
+        else:
+            self._stats.completed += not player.lost
+            return response
         finally:
             self._stats.in_flight -= 1
             self._changed()
@@ -118,21 +132,22 @@ class StreamingService:
         if form == "aws-json" and self._settings.initial_response:
             first = frames.initial_response_frame({"conversationId": conversation_id})
             plan.actions.insert(0, Write(first))
-        response = await player.play(plan.actions, _headers(form, conversation_id, plan))
-        self._stats.completed += not player.lost
-        return response
+        return await player.play(plan.actions, _headers(form, conversation_id, plan))
 
     def _plan(self, body: dict[str, Any], conversation_id: str) -> Plan:
         conversation = read_conversation(body)
-        name = script_name(conversation.turns) or self._settings.default_script
-        if name is not None:
-            return self._scripted(name, conversation)
+        if (scripted := self.scripted(conversation)) is not None:
+            return self._with_tail(scripted, conversation, Decision())
         decision = grant(decide(conversation, self.faults), read_wishes(body))
         identity = Identity(conversation_id, str(uuid.uuid4()), _tool_use_ids(), _model_id(body))
         plan = plan_answer(decision, conversation, self._settings, identity)
         return self._with_tail(plan, conversation, decision)
 
-    def _scripted(self, name: str, conversation: Conversation) -> Plan:
+    def scripted(self, conversation: Conversation) -> Plan | None:
+        """What the script says that is asked for, if one is."""
+        name = script_name(conversation.turns) or self._settings.default_script
+        if name is None:
+            return None
         steps = self._scripts.get(name)
         if steps is None:
             known = ", ".join(sorted(self._scripts))
@@ -140,7 +155,7 @@ class StreamingService:
         takes = compile_takes(steps)
         played = self.played.get(name, 0)
         self.played[name] = played + 1
-        return self._with_tail(takes[min(played, len(takes) - 1)], conversation, Decision())
+        return takes[min(played, len(takes) - 1)]
 
     def _with_tail(self, plan: Plan, conversation: Conversation, decision: Decision) -> Plan:
         if plan.complete and plan.refusal is None:
