@@ -207,9 +207,11 @@ def test_snippets_parse(snippet: Snippet, tmp_path: Path) -> None:
         case "json":
             json.loads(snippet.text)
         case "toml":
-            (tmp_path / "config.toml").write_text(snippet.text)
-            config.load(path=tmp_path / "config.toml", environment={})
             assert tomllib.loads(snippet.text)
+            # The one of a client is tried by tests/e2e/test_codex.py.
+            if snippet.page != "docs/how-to/codex.md":
+                (tmp_path / "config.toml").write_text(snippet.text)
+                config.load(path=tmp_path / "config.toml", environment={})
         case "bash":
             _accepted(["bash", "-n"], snippet.text)
         case "javascript":
