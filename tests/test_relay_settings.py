@@ -191,3 +191,13 @@ def test_a_file_that_is_no_json_object_is_refused(content: bytes, tmp_path: Path
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"/nonexistent/relay\.json"):
         load(path=Path("/nonexistent/relay.json"), environment=KEY)
+
+
+PAGE = (Path(__file__).parent.parent / "docs/how-to/relay.md").read_text()
+
+
+@pytest.mark.parametrize("name", RelaySettings.__struct_fields__)
+def test_each_setting_is_documented_with_its_default(name: str) -> None:
+    default = getattr(RelaySettings(), name)
+    shown = f"`{default}`" if default else "none"
+    assert f"| `{name}` | `CW_RELAY_{name.upper()}` | {shown} | " in PAGE
