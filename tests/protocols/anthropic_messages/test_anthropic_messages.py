@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from messages import JUDGE, REQUEST, STAMP, meant, reply_of, streamed
+from message_bodies import bodies
+from messages import JUDGE, REQUEST, STAMP, ask_of, meant, reply_of, streamed
 from strategies import TRICKY, answers, cut, cuts, frames_of
 
 from cw_proxy import errors
 from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
+from cw_proxy.backends.codewhisperer.request import Payload
+from cw_proxy.backends.codewhisperer.rules import broken
+from cw_proxy.emulator.checks import check_request
+from cw_proxy.emulator.settings import Settings
 from cw_proxy.events import Begin, End, Event, Text, ToolClose, ToolInput, ToolOpen
 from cw_proxy.interfaces import Caller, Http, Send
 from cw_proxy.model import Message, TextPart
@@ -62,6 +68,37 @@ def test_text_is_taken_as_it_is(text: str, ascii_only: bool) -> None:
     assert isinstance(asked, MessageAsk)
     assert asked.request.messages == (Message("user", (TextPart(text),)),)
     assert JUDGE.full(asked.render([reply_of([Begin(), End("stop")])], STAMP)).model == text
+
+
+@given(bodies)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_whatever_a_client_asks_the_payload_keeps_all_rules(body: dict[str, Any]) -> None:
+    """By our own rules, and by the emulator's, which share no line with them; and no text is lost on the way."""
+    request = ask_of(body).request
+    try:
+        made = json.loads(Payload(request, model=None, origin="CLI", max_bytes=10**6).body("c", None))
+    except errors.InvalidRequest as error:
+        assert error.param == "messages"
+        assert not any(message.role != "system" or message.text.strip() for message in request.messages)
+        return
+    assert broken(made) == []
+    check_request(made, Settings(overflow_threshold=10**9))
+    whole = json.dumps(made, ensure_ascii=False)
+    for text in texts_of([body["system"], body["messages"]]):
+        assert json.dumps(text, ensure_ascii=False)[1:-1] in whole
+
+
+def texts_of(said: Any) -> Iterator[str]:
+    """Every text of a body that says something, found without the code under test."""
+    if isinstance(said, str) and said.strip():
+        yield said
+    elif isinstance(said, list):
+        for one in said:
+            yield from texts_of(one)
+    elif isinstance(said, dict):
+        for name in ("text", "content"):
+            if not (name == "content" and isinstance(said.get(name), dict)):
+                yield from texts_of(said.get(name))
 
 
 def counted(**members: Any) -> int:
