@@ -12,6 +12,7 @@ from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts, region_of
 from cw_proxy.backends.openai_upstream import OpenAIUpstream
+from cw_proxy.backends.openai_upstream.request import Dialect
 from cw_proxy.config import Config, at_openai, check_exposure, uses_openai
 from cw_proxy.conversations import Conversations
 from cw_proxy.errors import ConfigError
@@ -129,7 +130,9 @@ def token_source(config: Config, home: Path) -> TokenSource:
 def _openai(config: Config) -> tuple[Backend, TokenSource]:
     limit_name = config.openai_limit_name or ("max_completion_tokens" if at_openai(config) else "max_tokens")
     backend = OpenAIUpstream(
-        base_url=config.openai_base_url.rstrip("/"), default_model=config.openai_model, limit_name=limit_name
+        base_url=config.openai_base_url.rstrip("/"),
+        default_model=config.openai_model,
+        dialect=Dialect(limit_name, cache_key=at_openai(config)),
     )
     return backend, StaticTokenSource(config.openai_api_key or Secret(""), remedy=_KEY_REMEDY)
 

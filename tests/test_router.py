@@ -14,6 +14,7 @@ from cw_proxy import errors
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts
 from cw_proxy.backends.openai_upstream import OpenAIUpstream
+from cw_proxy.backends.openai_upstream.request import Dialect
 from cw_proxy.conversations import Conversations
 from cw_proxy.events import Event, Text
 from cw_proxy.exchange import Exchange
@@ -49,7 +50,9 @@ class Doors:
     ) -> None:
         self.service, self.openai = Service(service or []), Service(openai or [])
         amazon = CodeWhisperer(hosts=HOSTS, origin="CLI", max_body=10_000, opt_out=True)
-        other = OpenAIUpstream(base_url="https://api.example/v1", default_model=model, limit_name="max_tokens")
+        other = OpenAIUpstream(
+            base_url="https://api.example/v1", default_model=model, dialect=Dialect("max_tokens", cache_key=False)
+        )
         leading = {name: to for name, to in (aliases or {}).items() if "/" in to}
         own = {name: to for name, to in (aliases or {}).items() if name not in leading}
         exchanges = {

@@ -14,7 +14,7 @@ from cw_proxy import __version__
 from cw_proxy.backends.openai_upstream.failure import failure_of_reply
 from cw_proxy.backends.openai_upstream.models import parse_models
 from cw_proxy.backends.openai_upstream.reply import ReplyDecoder
-from cw_proxy.backends.openai_upstream.request import LimitName, carried, payload
+from cw_proxy.backends.openai_upstream.request import Dialect, carried, payload
 from cw_proxy.errors import ProxyError
 from cw_proxy.interfaces import Catalog, Credential, Decoder, ModelInfo, Question
 from cw_proxy.model import Request
@@ -24,23 +24,23 @@ USER_AGENT = f"cw-proxy/{__version__}"
 
 
 class OpenAIUpstream:
-    """The backend. `default_model` is what `auto` means; `limit_name` is what the server calls a limit of tokens."""
+    """The backend. `default_model` is what `auto` means."""
 
     name = "openai"
     open_names = True
     default_model: str | None = None
 
-    def __init__(self, *, base_url: str, default_model: str | None, limit_name: LimitName) -> None:
+    def __init__(self, *, base_url: str, default_model: str | None, dialect: Dialect) -> None:
         self._base_url = base_url
         self.default_model = default_model
-        self._limit_name: LimitName = limit_name
+        self._dialect = dialect
 
     def carries(self, request: Request, model: ModelInfo | None) -> frozenset[str]:
         return carried(request)
 
     def question(self, request: Request, model: ModelInfo | None) -> Question:
-        body = payload(request, model.id if model else request.model, self._limit_name)
-        return _Question(f"{self._base_url}/chat/completions", body, len(request.messages))
+        body = payload(request, model.id if model else request.model, self._dialect)
+        return _Question(f"{self._base_url}/chat/completions", body, len(request.messages), request.stop)
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ProxyError:
         return failure_of_reply(status, headers, body)
@@ -64,13 +64,14 @@ class _Question(msgspec.Struct, frozen=True):
     url: str
     body: bytes
     messages: int
+    stop: tuple[str, ...]
 
     def call(self, conversation_id: str, credential: Credential) -> HttpCall:
         headers = {**_headers(credential), "Content-Type": "application/json", "Accept": "text/event-stream"}
         return HttpCall("POST", self.url, headers, self.body)
 
     def decoder(self, headers: Mapping[str, str]) -> Decoder:
-        return ReplyDecoder(self.messages)
+        return ReplyDecoder(self.messages, self.stop)
 
 
 def _headers(credential: Credential) -> dict[str, str]:

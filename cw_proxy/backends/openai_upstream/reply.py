@@ -9,6 +9,7 @@ connection's end. Servers that do not stream when asked to answer with one JSON 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -36,12 +37,14 @@ _BEFORE = b" \t\r\n\xef\xbb\xbf"
 class ReplyDecoder:
     """Decodes one answer. `feed` and `finish` never raise; after a Fail nothing more comes. `tail` says whether the
     answer's own end was seen. `turns`, the length of the chat, makes the ids that are missing differ from turn to
-    turn."""
+    turn; `stop` are the request's stop texts."""
 
     tail = False
 
-    def __init__(self, turns: int = 0) -> None:
+    def __init__(self, turns: int = 0, stop: Sequence[str] = ()) -> None:
         self._turns = turns
+        self._stop = stop
+        self._stopped_by: str | None = None
         self._frames = SseDecoder()
         self._unread = 0
         self._body: bytearray | None = None
@@ -144,6 +147,7 @@ class ReplyDecoder:
             raise classify(Said())
         if choice.finish_reason:
             self._reason, self.tail = choice.finish_reason, True
+            self._stopped_by = choice.stop_reason if choice.stop_reason in self._stop else None
             self._blocks.close(events)
 
     def _delta(self, delta: shapes.Delta, events: list[Event]) -> None:
@@ -175,7 +179,7 @@ class ReplyDecoder:
             if rest := pieces.rest():
                 self._blocks.say(kind(rest), events)
         self._blocks.close(events)
-        events.append(End(self._finish_reason()))
+        events.append(End(self._finish_reason(), self._stopped_by))
 
     def _nothing(self) -> ProxyError:
         if self._undecided or self._done:

@@ -15,6 +15,16 @@ from cw_proxy.backends.openai_upstream.messages import chat_messages
 from cw_proxy.model import JsonAnswer, Request, Tool
 
 LimitName = Literal["max_completion_tokens", "max_tokens"]
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """Where servers differ: what they call a limit of tokens, and whether a cache key is no unknown parameter, which
+    some refuse."""
+
+    limit_name: LimitName
+    cache_key: bool
+
+
 _WISHES = frozenset(
     {"max_tokens", "parallel_tool_calls", "tool_choice", "json_answer", "reasoning_effort", "image_url"}
 )
@@ -28,9 +38,7 @@ _OPTIONS = frozenset(
         "frequency_penalty",
         "logit_bias",
         "user",
-        "metadata",
         "store",
-        "service_tier",
         "safety_identifier",
         "verbosity",
         "prediction",
@@ -38,6 +46,7 @@ _OPTIONS = frozenset(
         "web_search_options",
     }
 )
+_RENAMED = {"text.verbosity": "verbosity"}
 _SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority")
 _MOST_CACHE_KEY = 64
 _MOST_STOP = 4  # OpenAI refuses more; other protocols allow more, and the proxy finds those itself
@@ -47,10 +56,11 @@ _json = msgspec.json.Encoder().encode
 def carried(request: Request) -> frozenset[str]:
     """What is passed on, so that nobody else has to see to it."""
     stop = {"stop"} if len(request.stop) <= _MOST_STOP else frozenset()
-    return _WISHES | stop | _options(request).keys()
+    options = {name for name, value in request.options.items() if _is_option(name, value, request.options)}
+    return _WISHES | stop | options
 
 
-def payload(request: Request, model: str, limit_name: LimitName) -> bytes:
+def payload(request: Request, model: str, dialect: Dialect) -> bytes:
     body: dict[str, Any] = {
         "model": model,
         "messages": chat_messages(request.messages),
@@ -62,25 +72,25 @@ def payload(request: Request, model: str, limit_name: LimitName) -> bytes:
     if 0 < len(request.stop) <= _MOST_STOP:
         body["stop"] = request.stop
     if request.max_tokens is not None:
-        body[limit_name] = request.max_tokens
+        body[dialect.limit_name] = request.max_tokens
     if request.reasoning_effort:
         body["reasoning_effort"] = request.reasoning_effort
     if request.json_answer is not None:
         body["response_format"] = _format(request.json_answer)
-    if request.thread and len(request.thread) <= _MOST_CACHE_KEY:
+    if dialect.cache_key and request.thread and len(request.thread) <= _MOST_CACHE_KEY:
         body["prompt_cache_key"] = request.thread
     return _json(body)
 
 
 def _options(request: Request) -> dict[str, Any]:
     return {
-        name: value
+        _RENAMED.get(name, name): value
         for name, value in request.options.items()
-        if name in _OPTIONS and _means_the_same(name, value, request.options)
+        if _is_option(name, value, request.options)
     }
 
 
-def _means_the_same(name: str, value: Any, options: dict[str, Any]) -> bool:
+def _is_option(name: str, value: Any, options: dict[str, Any]) -> bool:
     """Other protocols have parameters of the same name with other values, which would fail the call."""
     match name:
         case "metadata":
@@ -89,7 +99,7 @@ def _means_the_same(name: str, value: Any, options: dict[str, Any]) -> bool:
         case "service_tier":
             return value in _SERVICE_TIERS
         case _:
-            return True
+            return name in _OPTIONS or name in _RENAMED
 
 
 def _tools(request: Request) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Choice(msgspec.Struct):
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
+    # Which stop text ended the answer, where servers tell: OpenAI does not.
+    stop_reason: Any = None
 
 
 class PromptDetails(msgspec.Struct):

@@ -55,6 +55,11 @@ class OpenAIService:
             web.get("/v1/models/{name:.+}", self._model),
         ]
 
+    def _check_key(self, request: web.Request) -> None:
+        """Servers on one's own machine often want none."""
+        if self._settings.strict_tokens or "Authorization" in request.headers:
+            check_bearer(request, self._accepts_key)
+
     # --- chats ---
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -63,7 +68,7 @@ class OpenAIService:
         )
 
     async def _answer(self, request: web.Request, player: Player) -> web.StreamResponse:
-        check_bearer(request, self._accepts_key)
+        self._check_key(request)
         body = await _read(request)
         self._stats.last_body = body
         if self._settings.check_requests:
@@ -107,7 +112,7 @@ class OpenAIService:
     def _listed(self, request: web.Request, make: Callable[[], Object]) -> web.Response:
         self._stats.runtime_requests += 1
         try:
-            check_bearer(request, self._accepts_key)
+            self._check_key(request)
             return web.Response(body=msgspec.json.encode(make()), headers=_headers("application/json"))
         except Refusal as refusal:
             return in_openais_words(refusal).response()

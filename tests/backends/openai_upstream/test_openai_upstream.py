@@ -8,11 +8,14 @@ import pytest
 from strategies import request, say
 
 from cw_proxy.backends.openai_upstream import OpenAIUpstream
+from cw_proxy.backends.openai_upstream.request import Dialect
 from cw_proxy.errors import UpstreamTokenRefused
 from cw_proxy.interfaces import Credential, ModelInfo
 from cw_proxy.secret import Secret
 
-BACKEND = OpenAIUpstream(base_url="https://api.example/v1", default_model="m", limit_name="max_tokens")
+BACKEND = OpenAIUpstream(
+    base_url="https://api.example/v1", default_model="m", dialect=Dialect("max_tokens", cache_key=False)
+)
 ASKED = request(say("user", "hello"), model="gpt-5", max_tokens=3)
 
 

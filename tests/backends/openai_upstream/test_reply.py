@@ -227,6 +227,15 @@ def test_with_calls_the_reason_is_calls(reason: str) -> None:
     assert decode([data])[-1] == End("tool_calls")
 
 
+def test_the_stop_text_that_ended_an_answer_is_told_where_the_server_tells_it() -> None:
+    for told, expected in (("STOP", "STOP"), ("other", None), (128001, None), ([], None)):
+        chunk = delta("stop", content="a")
+        chunk["choices"][0]["stop_reason"] = told
+        decoder = ReplyDecoder(1, ("STOP",))
+        decoder.feed(stream(chunk))
+        assert decoder.finish() == [End("stop", expected)]
+
+
 def test_calls_that_interleave() -> None:
     pieces = [call(0, name="a", arguments=""), call(1, name="b", arguments=""), call(0, arguments='{"x":')]
     pieces += [call(1, arguments="{}"), call(0, arguments="1}")]

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletionToolUnionParam, completion_create_pa
 from pydantic import TypeAdapter
 from strategies import json_objects, request, say, texts, tool_names
 
-from cw_proxy.backends.openai_upstream.request import carried, payload
+from cw_proxy.backends.openai_upstream.request import Dialect, carried, payload
 from cw_proxy.demands import demand_of
 from cw_proxy.filters import filters_for
 from cw_proxy.model import JsonAnswer, Request, Tool
@@ -28,7 +28,7 @@ def asked(**settings: Any) -> Request:
 
 
 def body(wanted: Request | None = None, limit_name: Any = "max_completion_tokens", **settings: Any) -> dict[str, Any]:
-    return json.loads(payload(wanted or asked(**settings), "gpt-5", limit_name))
+    return json.loads(payload(wanted or asked(**settings), "gpt-5", Dialect(limit_name, cache_key=True)))
 
 
 def test_the_least() -> None:
@@ -87,6 +87,14 @@ def test_other_wishes() -> None:
     assert (made["stop"], made["reasoning_effort"], made["prompt_cache_key"]) == (["a", "b"], "low", "chat-1")
     assert (made["temperature"], made["seed"]) == (0, 5)
     assert "prompt_cache_key" not in body(thread="x" * 65)
+    elsewhere = payload(asked(thread="chat-1"), "m", Dialect("max_tokens", cache_key=False))
+    assert "prompt_cache_key" not in json.loads(elsewhere)
+
+
+def test_options_by_another_protocols_name() -> None:
+    options = {"text.verbosity": "low"}
+    assert body(options=options)["verbosity"] == "low"
+    assert "text.verbosity" in carried(asked(options=options))
 
 
 def test_every_option_of_a_chat_is_passed_on() -> None:

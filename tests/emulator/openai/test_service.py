@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import openai
 import pytest
 from openai import AsyncOpenAI
@@ -100,6 +101,8 @@ async def test_what_is_wrong_with_a_request_is_said(emulator: Emulator, client: 
 
 
 async def test_keys(emulator: Emulator, client: AsyncOpenAI) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"{emulator.url}/v1/models") as answer:
+        assert answer.status == 200, "no key at all"
     emulator.settings.update({"strict_tokens": True})
     for call in (client.models.list(), client.chat.completions.create(model="gpt-5", messages=user("x"))):
         with pytest.raises(openai.AuthenticationError):
