@@ -7,8 +7,10 @@ import base64
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import anthropic
 import openai
 import pytest
+from anthropic import Anthropic
 from openai import OpenAI
 from pydantic import BaseModel
 from servers import NOBODY, Service, ask, control, request, run, serving, stats, urls
@@ -238,6 +240,43 @@ async def test_nothing_of_the_clients_goes_there(chain: Chain) -> None:
     assert seen.keys() == {"host", "accept", "content-type", "content-length", "authorization", "user-agent"}
     assert seen["user-agent"].startswith("cw-proxy/")
     assert stats(chain.emulator)["last_body"]["temperature"] == 1
+
+
+# --- the other fronts -------------------------------------------------------------------------------------
+
+
+def test_the_responses_api_works_on_it(chain: Chain, client: OpenAI) -> None:
+    said = client.responses.create(model="auto", input="count from 1 to 5")
+    assert (said.output_text, said.status) == ("1 2 3 4 5", "completed")
+    tool: Any = {"type": "function", **WEATHER["function"], "strict": False}
+    with client.responses.stream(model="auto", input="what is the weather in Paris", tools=[tool]) as stream:
+        (call,) = stream.get_final_response().output
+    assert call.type == "function_call"
+    assert (call.name, call.arguments) == ("get_weather", '{"city": "Paris"}')
+    rounds: Any = [
+        {"role": "user", "content": "what is the weather in Paris"},
+        call.model_dump(exclude_none=True, include={"type", "call_id", "name", "arguments"}),
+        {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"},
+    ]
+    assert client.responses.create(model="auto", input=rounds, tools=[tool]).output_text == "done: sunny"
+
+
+def test_the_messages_api_works_on_it(chain: Chain) -> None:
+    tool: Any = {"name": "get_weather", "description": "d", "input_schema": WEATHER["function"]["parameters"]}
+    question: Any = {"role": "user", "content": "what is the weather in Paris"}
+    with Anthropic(base_url=chain.proxy, api_key="x", max_retries=0) as client:
+        with client.messages.stream(model="auto", max_tokens=500, messages=[question], tools=[tool]) as stream:
+            first = stream.get_final_message()
+        (call,) = first.content
+        assert (call.type, first.stop_reason) == ("tool_use", "tool_use")
+        assert call.input == {"city": "Paris"}
+        results: Any = [{"type": "tool_result", "tool_use_id": call.id, "content": "sunny"}]
+        rest: Any = [{"role": "assistant", "content": first.content}, {"role": "user", "content": results}]
+        last = client.messages.create(model="auto", max_tokens=500, messages=[question, *rest], tools=[tool])
+        assert [block.text for block in last.content if block.type == "text"] == ["done: sunny"]
+        with pytest.raises(anthropic.RateLimitError):
+            script: Any = {"role": "user", "content": "play the script throttled"}
+            client.messages.create(model="auto", max_tokens=5, messages=[script])
 
 
 # --- both at once -----------------------------------------------------------------------------------------
