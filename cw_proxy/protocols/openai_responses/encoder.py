@@ -11,7 +11,9 @@ from typing import Any, assert_never
 
 import msgspec
 
+from cw_proxy.errors import UpstreamProtocol
 from cw_proxy.events import (
+    MAX_CHARACTERS,
     Begin,
     Choice,
     End,
@@ -71,7 +73,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class ResponseEncoder:
-    """One answer's. A Fail yields `response.failed` and nothing after it."""
+    """One answer's. A Fail yields `response.failed` and nothing after it. `feed` raises UpstreamProtocol beyond
+    MAX_CHARACTERS; a Fail may still come then."""
 
     ended = False
     ping = sse.PING
@@ -83,6 +86,7 @@ class ResponseEncoder:
         self._frames = Frames(wanted.lane)
         self._response = envelope(wanted.shown, stamp)
         self._begun = False
+        self._characters = 0
         self._open: Item | None = None
         self._output: list[dict[str, Any]] = []
         self._said = AnswerTally()
@@ -98,6 +102,7 @@ class ResponseEncoder:
         pieces: list[bytes] = []
         for event in events:
             if type(event) is Text and type(self._open) is MessageItem:
+                self._count(len(event.text))
                 self._said.text.feed(event.text)
                 pieces.append(self._open.text(event.text))
             else:
@@ -110,8 +115,10 @@ class ResponseEncoder:
             case Begin():
                 return self._begin()
             case Text():
+                self._count(len(event.text))
                 return self._text(event.text) if event.text else b""
             case Thought():
+                self._count(len(event.text) + len(event.signature or "") + len(event.redacted or ""))
                 return self._thought(event)
             case ToolOpen() | ToolInput() | ToolClose():
                 return self._tool(event)
@@ -129,6 +136,12 @@ class ResponseEncoder:
                 return self._fail(event)
             case _:
                 assert_never(event)
+
+    def _count(self, characters: int) -> None:
+        """Every item stands whole in its last event: an answer without an end must not fill the memory."""
+        self._characters += characters
+        if self._characters > MAX_CHARACTERS:
+            raise UpstreamProtocol(f"The service's answer has more than {MAX_CHARACTERS} characters.")
 
     def _begin(self) -> bytes:
         self._begun = True
@@ -172,6 +185,7 @@ class ResponseEncoder:
             place = self._place("ctc" if tool.kind == "custom" else "fc")
             return begin + self._opened(CallItem(self._frames, place, event.id, tool))
         if isinstance(event, ToolInput):
+            self._count(len(event.fragment))
             return self._open.fragment(event.fragment) if isinstance(self._open, CallItem) else b""
         return self._closed()
 

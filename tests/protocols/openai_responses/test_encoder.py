@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from responses import JUDGE, final, frames, meant, rendered, streamed, told
+from responses import JUDGE, REQUEST, final, frames, meant, rendered, stamp, streamed, told, wanted
 from strategies import TRICKY, answers, cuts
 
 from cw_proxy import errors
 from cw_proxy.events import Begin, End, Event, Fail, Note, Text, Thought, ToolClose, ToolInput, ToolOpen, Usage
-from cw_proxy.protocols.openai_responses.encoder import Finished
+from cw_proxy.protocols.openai_responses.encoder import Finished, ResponseEncoder
 
 # What may follow what, between the events of a response: by their types without `response.`.
 _MESSAGE = ["content_part.added", "output_text.delta", "output_text.done", "content_part.done"]
@@ -190,6 +190,18 @@ def test_a_tool_of_a_namespace_is_called_by_its_own_name() -> None:
 def test_events_of_a_lane_say_so() -> None:
     assert {event["stream_id"] for event in frames(streamed([Begin(), Text("a"), End("stop")], lane="é"))} == {"é"}
     assert not any("stream_id" in event for event in frames(streamed([Begin(), Text("a"), End("stop")])))
+
+
+@pytest.mark.parametrize("open_with", [Text("a"), Thought("a"), ToolOpen("t1", "ls")])
+def test_an_answer_without_an_end_does_not_fill_the_memory(open_with: Event) -> None:
+    encoder = ResponseEncoder(REQUEST, wanted(), stamp())
+    encoder.feed([Begin(), open_with])
+    piece = "x" * 1_000_000
+    more = {Text: Text(piece), Thought: Thought(piece), ToolOpen: ToolInput(piece)}[type(open_with)]
+    with pytest.raises(errors.UpstreamProtocol, match="characters") as raised:
+        for _ in range(20):
+            encoder.feed([more])
+    assert frames(encoder.feed([Fail(raised.value)]))[-1]["type"] == "response.failed"
 
 
 @pytest.mark.parametrize("before", [[], [Begin()], [Begin(), Text("a")], [Begin(), ToolOpen("t1", "ls")]])
