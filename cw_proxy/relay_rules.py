@@ -35,16 +35,19 @@ def passed_on(headers: Iterable[tuple[str, str]], auth_header: str) -> Headers:
     return [
         (name, value)
         for name, value in headers
-        if name.lower() != auth_header.lower() and _may_pass(name.lower(), _KNOWN)
+        if name.lower() != auth_header.lower() and _may_pass(name.lower(), value, _KNOWN)
     ]
 
 
 def passed_back(headers: Iterable[tuple[str, str]]) -> Headers:
     """Of an upstream's answer to the upgrade, to the client."""
-    return [(name, value) for name, value in headers if _may_pass(name.lower(), _KNOWN_BACK)]
+    return [(name, value) for name, value in headers if _may_pass(name.lower(), value, _KNOWN_BACK)]
 
 
-def _may_pass(name: str, known: frozenset[str]) -> bool:
+def _may_pass(name: str, value: str, known: frozenset[str]) -> bool:
+    # Other letters have no one encoding in a header.
+    if not value.isascii() or not value.isprintable():
+        return False
     # How much of a limit is left is said in tokens.
     if name.startswith("x-ratelimit-"):
         return True
@@ -54,7 +57,7 @@ def _may_pass(name: str, known: frozenset[str]) -> bool:
 def subprotocols(headers: Mapping[str, str]) -> list[str]:
     """Those that a client offers, without the one that is its key."""
     offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
-    return [name for name in offered if name and not _PRIVATE_PROTOCOL.match(name)]
+    return [name for name in offered if name and name.isascii() and not _PRIVATE_PROTOCOL.match(name)]
 
 
 def passable(code: int) -> int:

@@ -32,6 +32,13 @@ def test_everything_else_stays(name: str) -> None:
     assert passed_on([(name, "value")], "authorization") == []
 
 
+@pytest.mark.parametrize("value", ["caf\u00e9", "\udcff", "a\x00b", "a\tb"])
+def test_what_has_no_one_encoding_stays(value: str) -> None:
+    assert passed_on([("x-name", value)], "authorization") == []
+    assert passed_back([("x-name", value)]) == []
+    assert subprotocols({"sec-websocket-protocol": "caf\u00e9, one"}) == ["one"]
+
+
 def test_the_upstreams_header_is_never_the_clients() -> None:
     assert passed_on([("X-Provider", "the client's"), ("x-other", "1")], "x-provider") == [("x-other", "1")]
 

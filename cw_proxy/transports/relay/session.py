@@ -27,7 +27,8 @@ Hook = Callable[[bytes], None]
 Result = Literal["ok", "failed", "refused", "client_error", "upstream_error", "shutdown"]
 Socket = web.WebSocketResponse[Any] | ClientWebSocketResponse[Any]
 
-_PINGS_UNANSWERED = 2
+# A side that sends one large message cannot answer in the middle of it.
+_PINGS_UNANSWERED = 4
 
 
 class Pace(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import pytest
 import websockets
 from aiohttp import web
 from openai import AsyncOpenAI, OpenAI
-from servers import PATIENCE, ask, request, until
+from servers import PATIENCE, ask, request, until, wire
 from websocket_peers import (
     KEY,
     UPGRADE,
@@ -121,6 +121,15 @@ async def test_path_and_query_are_passed_on() -> None:
         "/gateway/v1/responses?model=a%2Fb&x=%20+",
         "/gateway/v1/responses",
     ]
+
+
+async def test_a_header_in_no_encoding_harms_nobody() -> None:
+    asked = request("GET", "/v1/responses", headers={**UPGRADE, "x-name": "caf\xe9", "x-other": "plain"})
+    async with upstream(echo) as peer, relay(config(peer.url)) as running, wire(running.url) as connection:
+        await connection.send(asked)
+        assert (await connection.head())[0] == 101
+    assert "x-name" not in peer.requests[0].headers
+    assert peer.requests[0].headers["x-other"] == "plain"
 
 
 async def test_the_subprotocol_is_agreed_on_from_end_to_end(caplog: pytest.LogCaptureFixture) -> None:
