@@ -101,10 +101,12 @@ class ResponseEncoder:
     def feed(self, events: Sequence[Event]) -> bytes:
         pieces: list[bytes] = []
         for event in events:
+            # Most events are text that goes on.
             if type(event) is Text and type(self._open) is MessageItem:
-                self._count(len(event.text))
-                self._said.text.feed(event.text)
-                pieces.append(self._open.text(event.text))
+                text = event.text
+                self._count(len(text))
+                self._said.text.feed(text)
+                pieces.append(self._open.text(text))
             else:
                 self._said.feed(event)
                 pieces.append(self._other(event))

@@ -21,24 +21,22 @@ COMPLETED = "completed"
 class Frames:
     """Numbers the events of one response; `lane` is where a WebSocket's client wants them."""
 
-    __slots__ = ("_lane", "_number")
+    __slots__ = ("_lane", "number")
 
     def __init__(self, lane: str | None = None) -> None:
-        self._number = 0
+        self.number = 0
         self._lane = b',"stream_id":' + _json(lane) if lane is not None else b""
 
     def event(self, kind: str, **members: Any) -> bytes:
-        return self.write(*self.prepared(kind), _json(members)[1:])
+        before, after = self.prepared(kind)
+        number = self.number
+        self.number += 1
+        return b"%b%d%b%b\n\n" % (before, number, after, _json(members)[1:])
 
     def prepared(self, kind: str) -> tuple[bytes, bytes]:
         """What stands before and after the number in every event of this kind."""
         name = kind.encode()
         return b"event: " + name + b'\ndata: {"type":"' + name + b'","sequence_number":', self._lane + b","
-
-    def write(self, before: bytes, after: bytes, rest: bytes) -> bytes:
-        number = self._number
-        self._number += 1
-        return b"%b%d%b%b\n\n" % (before, number, after, rest)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -60,10 +58,13 @@ class _Deltas:
         self._frames = frames
         self._before, after = frames.prepared(kind)
         self._after = after + _json(members)[1:-1] + b',"delta":'
-        self._tail = tail
+        self._tail = tail + b"\n\n"
 
     def write(self, text: str) -> bytes:
-        return self._frames.write(self._before, self._after, _json(text) + self._tail)
+        frames = self._frames
+        number = frames.number
+        frames.number = number + 1
+        return b"".join((self._before, b"%d" % number, self._after, _json(text), self._tail))
 
 
 class MessageItem:
