@@ -179,16 +179,16 @@ class _Socket:
                 case Close():
                     await self._response.close(code=action.code, message=action.reason.encode())
                 case Later():
-                    self._queue(action)
+                    await self._guarded(action.lane, self._queue, action)
                 case _:
-                    self._queue(_unlaned(action))
+                    await self._guarded(None, self._queue, _unlaned(action))
 
     async def _actions(self, frame: bytes) -> Sequence[Action]:
         if len(frame) <= _LARGE_FRAME:
             return self._session.receive(frame)
         return await asyncio.to_thread(self._session.receive, frame)
 
-    def _queue(self, turn: Later) -> None:
+    async def _queue(self, turn: Later) -> None:
         """Raises SocketLimit, ShuttingDown."""
         if self._leaving is not None:
             raise ShuttingDown("This WebSocket is about to close.", retry_after=2)

@@ -157,7 +157,7 @@ async def test_lanes_and_turns_have_their_limits(toy: App) -> None:
     async with connected(toy) as socket:
         for lane in ("a", "b", None, "a", "c"):
             await socket.send_json({"say": "Play the script slow", "lane": lane})
-        assert await socket.receive_json() == {"error": "websocket_stream_limit_reached", "lane": None}
+        assert await socket.receive_json() == {"error": "websocket_stream_limit_reached", "lane": "c"}
     async with connected(toy) as socket:
         for lane in ("a", "b"):
             await socket.send_json({"say": "Reply with exactly the token PONG", "lane": lane})
