@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 from messages import ask
 
 from cw_proxy.protocols.anthropic_messages.shapes import OPTIONS, Body
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "messages.md"
 
 
 def test_what_is_not_known_is_skipped_and_null_is_absent() -> None:
@@ -18,3 +22,8 @@ def test_what_is_not_known_is_skipped_and_null_is_absent() -> None:
 
 def test_what_is_ignored_is_a_member() -> None:
     assert {*OPTIONS} <= {field.name for field in msgspec.structs.fields(Body)}
+
+
+def test_every_member_is_documented() -> None:
+    text = PAGE.read_text()
+    assert [field.name for field in msgspec.structs.fields(Body) if f"`{field.name}" not in text] == []
