@@ -60,38 +60,46 @@ class Side:
         self._transport = transport
         self._pace = pace
         self.lost = lost
-        self.waited_for = False
-        self.sending = 0
-        self.unanswered = 0
+        self._waited_for = False
+        self._sending = 0
+        self._sending_since = 0.0
+        self._unanswered = 0
 
     async def receive(self) -> Any:
-        self.waited_for = True
+        self._waited_for = True
         try:
             return await self._socket.receive()
         finally:
-            self.waited_for = False
-            self.unanswered = 0
+            self._waited_for = False
+            self._unanswered = 0
 
     async def send(self, data: bytes, kind: WSMsgType) -> None:
-        """Raises ConnectionError, also for a side that does not read."""
-        self.sending += 1
+        """Raises ConnectionError, also when `watch` has given the side up."""
+        if not self._sending:
+            self._sending_since = asyncio.get_running_loop().time()
+        self._sending += 1
         try:
-            async with asyncio.timeout(self._pace.write):
-                await self._socket.send_frame(data, kind)
-        except TimeoutError:
-            self.abort()
-            raise ConnectionError("does not read") from None
+            await self._socket.send_frame(data, kind)
         finally:
-            self.sending -= 1
+            self._sending -= 1
+
+    def watch(self) -> None:
+        """Gives up a side that does not read. A timeout around each message would cost more than the message."""
+        if self._sending and asyncio.get_running_loop().time() - self._sending_since > self._pace.write:
+            self.abort()
 
     async def ping(self) -> bool:
         """Whether the side may still be there. One that has much to read cannot answer yet."""
-        if not self.waited_for or self.sending:
+        if not self._waited_for or self._sending:
             return True
-        if self.unanswered >= _PINGS_UNANSWERED:
+        if self._unanswered >= _PINGS_UNANSWERED:
             return False
-        self.unanswered += 1
-        await self.send(b"", WSMsgType.PING)
+        self._unanswered += 1
+        try:
+            async with asyncio.timeout(self._pace.write):
+                await self.send(b"", WSMsgType.PING)
+        except (ConnectionError, TimeoutError):
+            return False
         return True
 
     async def leave(self, close: Close) -> None:
@@ -125,7 +133,7 @@ class Session:
         """Until one side ends it, or `end` does."""
         up = asyncio.ensure_future(self._pump(self._client, self._upstream, self._on_client))
         down = asyncio.ensure_future(self._pump(self._upstream, self._client, self._on_upstream))
-        pings = asyncio.ensure_future(self._ping())
+        watch = asyncio.ensure_future(self._watch())
         ends: list[asyncio.Future[Any]] = [self._end, asyncio.gather(up, down)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -133,10 +141,10 @@ class Session:
             self._ended(self._client.lost)
             ending = self._end.result()
             # The server's socket closes properly only when nobody reads it, the client's only when somebody does.
-            await _stopped(up, pings)
+            await _stopped(up, watch)
             await asyncio.gather(self._client.leave(ending.client), self._upstream.leave(ending.upstream))
         finally:
-            await _stopped(up, down, pings)
+            await _stopped(up, down, watch)
         return ending.result or self.tap.result
 
     def drain(self) -> None:
@@ -203,17 +211,18 @@ class Session:
 
     # --- beside them ---
 
-    async def _ping(self) -> None:
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        ping_at = loop.time() + self._pace.ping
         while True:
-            await asyncio.sleep(self._pace.ping)
+            await asyncio.sleep(min(self._pace.ping, self._pace.write / 2))
             for side in (self._client, self._upstream):
-                try:
-                    there = await side.ping()
-                except ConnectionError:
-                    there = False
-                if not there:
+                side.watch()
+                if loop.time() >= ping_at and not await side.ping():
                     side.abort()
                     return self._ended(side.lost)
+            if loop.time() >= ping_at:
+                ping_at = loop.time() + self._pace.ping
 
 
 CLIENT_LOST = Ending(
