@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -13,6 +15,12 @@ MESSAGE = msgspec.json.Decoder(Message)
 
 def test_every_option_is_a_member() -> None:
     assert set(OPTIONS) <= set(Body.__struct_fields__)
+
+
+def test_every_member_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "responses.md").read_text()
+    for name in Body.__struct_fields__:
+        assert f"`{name}`" in page or f"`{name}: true`" in page, name
 
 
 def test_a_path_begins_at_the_body() -> None:
