@@ -33,7 +33,7 @@ def preflight(headers: Mapping[str, str], extra: Mapping[str, str]) -> web.Respo
     asked = headers.get("access-control-request-headers", "")
     allowed = {
         "Access-Control-Allow-Origin": f"http://{headers['host']}",
-        "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+        "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
         "Access-Control-Allow-Headers": asked if _HEADER_NAMES.fullmatch(asked) else "Authorization, Content-Type",
         "Access-Control-Max-Age": "600",
     }
