@@ -43,11 +43,8 @@ bench: $(STAMP) ## CPU per event and added time to first byte, beside a byte rel
 # The acceptance matrix of real clients lives beside the project: CLIENTS_DIR names it, CLIENTS_PREFIX its installs.
 CLIENTS_DIR ?= ../shared/clients
 CLIENTS_PREFIX ?= .venv/clients
-# What is served so far: every chat scenario of these. CLIENTS= with nothing runs all there are.
-CHAT := health,models,plain,preflight,bad_json,ask,stream,stream_usage,stream_helper,params,stop,parts,roles,tool,tool_stream
-CHAT := $(CHAT),tools_parallel,run_tools,json_schema,image,recall,isolate,unicode,long_prompt,fault429,fault500,fault_stream
-CHAT := $(CHAT),bad_request,not_found,break_error,break_drop,cancel,abort
-CLIENTS ?= --only curl,openai-python,openai-node --scenario $(CHAT)
+# Options of its runner: `--only NAMES`, `--scenario NAMES`; all there is without any.
+CLIENTS ?=
 clients: $(STAMP) ## Run real clients against the proxy on the emulator (needs CLIENTS_DIR)
 	$(BIN)/python tests/run_clients.py $(CLIENTS_DIR) $(CLIENTS_PREFIX) $(CLIENTS)
 

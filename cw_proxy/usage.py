@@ -216,6 +216,9 @@ def _counted(request: Request, usage: Usage, said: AnswerTally) -> TokenCount:
         return TokenCount(prompt, usage.output_tokens, usage.cache_read_tokens or 0, "exact")
     scale = usage.scale or 1.0
     output = _whole((said.tokens + (usage.unshown or 0.0)) * scale)
+    if request.max_tokens is not None:
+        # However it is estimated: no answer has more than it may have.
+        output = min(output, request.max_tokens)
     if usage.context_percent and usage.window:
         # Per cent of the window is the whole chat, this answer included.
         total = _whole(usage.context_percent / 100 * usage.window)

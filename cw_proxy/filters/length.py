@@ -17,11 +17,15 @@ from cw_proxy.events import End, Event, Text, Thought, ToolOpen, Usage
 from cw_proxy.usage import AnswerTally
 
 
+# What may still fit is not cut: before the service has counted, a text may have so much fewer tokens than estimated.
+CAUTION = 0.75
+
+
 class LengthFilter:
     """One exchange's filter. `scale` is what estimates are multiplied with."""
 
     def __init__(self, most: int, scale: float | None) -> None:
-        self._most = most / (scale or 1.0)
+        self._most = most / (scale or CAUTION)
         self._scale = scale
         self._said = AnswerTally()
         self.done = False
