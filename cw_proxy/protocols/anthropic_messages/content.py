@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from cw_proxy.attachments import blob, file_of, image_at, image_of
 from cw_proxy.errors import InvalidValue, ProxyError, UnsupportedParameter
-from cw_proxy.media import document_format, image_format, is_data_url, read_base64, read_data_url
-from cw_proxy.model import DocumentPart, ImageLink, ImagePart, Part, Role, TextPart, ToolResultPart, ToolUsePart
+from cw_proxy.media import Blob
+from cw_proxy.model import Part, Role, TextPart, ToolResultPart, ToolUsePart
 from cw_proxy.protocols.anthropic_messages import shapes
 
 Reader = Callable[[shapes.Block, str], tuple[Part, ...]]
@@ -92,26 +93,10 @@ def _joined(*texts: str | None) -> tuple[Part, ...]:
 def _image(block: shapes.Block, path: str) -> tuple[Part, ...]:
     source = _source(block, path)
     if source.type == "url" and source.url is not None:
-        return (_linked(source.url, f"{path}.source.url"),)
+        return (image_at(source.url, f"{path}.source.url"),)
     if source.type != "base64":
         raise _unsupported_source(source, path)
-    return (_shown(_data(source, path), f"{path}.source.data"),)
-
-
-def _linked(url: str, path: str) -> Part:
-    if not is_data_url(url):
-        return ImageLink(url, path)
-    try:
-        return _shown(read_data_url(url).data, path)
-    except ValueError as fault:
-        raise InvalidValue(str(fault), param=path) from None
-
-
-def _shown(data: bytes, path: str) -> ImagePart:
-    kind = image_format(data)
-    if kind is None:
-        raise InvalidValue("The data is no PNG, JPEG, GIF or WebP image.", param=path)
-    return ImagePart(kind, data)
+    return (image_of(_data(source, path).data, f"{path}.source.data"),)
 
 
 def _document(block: shapes.Block, path: str) -> tuple[Part, ...]:
@@ -125,18 +110,7 @@ def _document(block: shapes.Block, path: str) -> tuple[Part, ...]:
         )
     if source.type != "base64":
         raise _unsupported_source(source, path)
-    return (*_joined(block.context), _file(block, source, path))
-
-
-def _file(block: shapes.Block, source: shapes.Source, path: str) -> Part:
-    data = _data(source, path)
-    if (image := image_format(data)) is not None:
-        return ImagePart(image, data)
-    kind = document_format(data, block.title or "", source.media_type or "")
-    if kind is None:
-        known = "pdf, docx, xlsx, doc, xls, csv, html, md, txt"
-        raise InvalidValue(f"The data is no document of a known format: {known}.", param=f"{path}.source.data")
-    return DocumentPart(block.title or "document", kind, data)
+    return (*_joined(block.context), file_of(_data(source, path), block.title or "", f"{path}.source.data"))
 
 
 def _source(block: shapes.Block, path: str) -> shapes.Source:
@@ -145,11 +119,8 @@ def _source(block: shapes.Block, path: str) -> shapes.Source:
     return block.source
 
 
-def _data(source: shapes.Source, path: str) -> bytes:
-    try:
-        return read_base64(source.data or "")
-    except ValueError as fault:
-        raise InvalidValue(str(fault), param=f"{path}.source.data") from None
+def _data(source: shapes.Source, path: str) -> Blob:
+    return blob(source.data or "", f"{path}.source.data", source.media_type or "")
 
 
 def _unsupported_source(source: shapes.Source, path: str) -> ProxyError:

@@ -5,9 +5,9 @@ In: a string, a list of content parts, or nothing, and its JSON path. Out: parts
 
 from __future__ import annotations
 
+from cw_proxy.attachments import blob, file_of, image_at
 from cw_proxy.errors import InvalidValue, ProxyError, UnsupportedParameter
-from cw_proxy.media import Blob, document_format, image_format, is_data_url, read_base64, read_data_url
-from cw_proxy.model import DocumentPart, ImageLink, ImagePart, Part, TextPart
+from cw_proxy.model import Part, TextPart
 from cw_proxy.protocols.openai_chat import shapes
 
 _TEXTS = ("text", "input_text", "output_text", "error")
@@ -50,15 +50,8 @@ def _unsupported(part: shapes.Part, path: str) -> ProxyError:
     return InvalidValue(f"Content parts of type {part.type[:40]!r} are not supported here.", param=f"{path}.type")
 
 
-def _image(said: str | shapes.Url, path: str) -> ImagePart | ImageLink:
-    url, path = (said, path) if isinstance(said, str) else (said.url, f"{path}.url")
-    if not is_data_url(url):
-        return ImageLink(url, path)
-    data = _blob(url, path).data
-    kind = image_format(data)
-    if kind is None:
-        raise InvalidValue("The data is no PNG, JPEG, GIF or WebP image.", param=path)
-    return ImagePart(kind, data)
+def _image(said: str | shapes.Url, path: str) -> Part:
+    return image_at(said, path) if isinstance(said, str) else image_at(said.url, f"{path}.url")
 
 
 def _file(said: shapes.File, path: str) -> Part:
@@ -68,21 +61,5 @@ def _file(said: shapes.File, path: str) -> Part:
                 "Files are sent as 'file_data': nothing is stored here.", param=f"{path}.file_id"
             )
         raise InvalidValue("The file has no data.", param=f"{path}.file_data")
-    blob = _blob(said.file_data, f"{path}.file_data")
-    if (kind := image_format(blob.data)) is not None:
-        return ImagePart(kind, blob.data)
-    name = said.filename or ""
-    kind = document_format(blob.data, name, blob.media_type)
-    if kind is None:
-        raise InvalidValue(
-            "The data is no document of a known format: pdf, docx, xlsx, doc, xls, csv, html, md, txt.",
-            param=f"{path}.file_data",
-        )
-    return DocumentPart(name or "document", kind, blob.data)
-
-
-def _blob(said: str, path: str) -> Blob:
-    try:
-        return read_data_url(said) if is_data_url(said) else Blob("", read_base64(said))
-    except ValueError as fault:
-        raise InvalidValue(str(fault), param=path) from None
+    param = f"{path}.file_data"
+    return file_of(blob(said.file_data, param), said.filename or "", param)

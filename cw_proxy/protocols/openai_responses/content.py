@@ -5,9 +5,9 @@ In: a string, a list of content parts, or nothing, and its JSON path. Out: parts
 
 from __future__ import annotations
 
+from cw_proxy.attachments import blob, file_of, image_at
 from cw_proxy.errors import InvalidValue, ProxyError, UnsupportedParameter
-from cw_proxy.media import Blob, document_format, image_format, is_data_url, read_base64, read_data_url
-from cw_proxy.model import DocumentPart, ImageLink, ImagePart, Part, TextPart
+from cw_proxy.model import Part, TextPart
 from cw_proxy.protocols.openai_responses import shapes
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
@@ -45,34 +45,18 @@ def _unsupported(part: shapes.Part, path: str) -> ProxyError:
     return InvalidValue(f"Content parts of type {part.type[:40]!r} are not supported here.", param=f"{path}.type")
 
 
-def _image(part: shapes.Part, path: str) -> ImagePart | ImageLink:
+def _image(part: shapes.Part, path: str) -> Part:
     if part.image_url is None:
         raise _elsewhere(part, path, "image_url", ("file_id",))
     said, path = part.image_url, f"{path}.image_url"
-    url, path = (said, path) if isinstance(said, str) else (said.url, f"{path}.url")
-    if not is_data_url(url):
-        return ImageLink(url, path)
-    data = _blob(url, path).data
-    kind = image_format(data)
-    if kind is None:
-        raise InvalidValue("The data is no PNG, JPEG, GIF or WebP image.", param=path)
-    return ImagePart(kind, data)
+    return image_at(said, path) if isinstance(said, str) else image_at(said.url, f"{path}.url")
 
 
 def _file(part: shapes.Part, path: str) -> Part:
     if not part.file_data:
         raise _elsewhere(part, path, "file_data", ("file_id", "file_url"))
-    blob = _blob(part.file_data, f"{path}.file_data")
-    if (kind := image_format(blob.data)) is not None:
-        return ImagePart(kind, blob.data)
-    name = part.filename or ""
-    kind = document_format(blob.data, name, blob.media_type)
-    if kind is None:
-        raise InvalidValue(
-            "The data is no document of a known format: pdf, docx, xlsx, doc, xls, csv, html, md, txt.",
-            param=f"{path}.file_data",
-        )
-    return DocumentPart(name or "document", kind, blob.data)
+    param = f"{path}.file_data"
+    return file_of(blob(part.file_data, param), part.filename or "", param)
 
 
 def _elsewhere(part: shapes.Part, path: str, wanted: str, others: tuple[str, ...]) -> ProxyError:
@@ -82,10 +66,3 @@ def _elsewhere(part: shapes.Part, path: str, wanted: str, others: tuple[str, ...
                 f"Nothing is fetched or stored here: send {wanted!r} with the data in it.", param=f"{path}.{other}"
             )
     return InvalidValue(f"This part has no {wanted!r}.", param=f"{path}.{wanted}")
-
-
-def _blob(said: str, path: str) -> Blob:
-    try:
-        return read_data_url(said) if is_data_url(said) else Blob("", read_base64(said))
-    except ValueError as fault:
-        raise InvalidValue(str(fault), param=path) from None
