@@ -353,3 +353,10 @@ def test_forty_turns_with_tools(chat: Chat) -> None:
     assert len(chat.messages) == 40
     answer = text_of(chat.say("List every remembered token", tools=tools))
     assert answer == "remembered: " + ",".join(f"T-{city}" for city in cities)
+
+
+def test_a_request_has_an_id_that_the_client_finds(client: Anthropic) -> None:
+    answer = client.messages.create(
+        model="claude-sonnet-4-5", max_tokens=100, messages=[{"role": "user", "content": "hi"}]
+    )
+    assert (answer._request_id or "").startswith("req_")

@@ -88,7 +88,9 @@ class HttpServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = f"req_{token_hex(16)}"
-        extra = {"x-request-id": request_id, "Server": SERVER, **cors_headers(self._guard, request.headers)}
+        # Anthropic's clients look for it under a name of their own.
+        ids = {"x-request-id": request_id, "request-id": request_id}
+        extra = {**ids, "Server": SERVER, **cors_headers(self._guard, request.headers)}
         response = await self._response(request, request_id, extra)
         # The path is shown quoted: it is the client's text.
         # 501 and 503 are said on purpose.
