@@ -16,7 +16,6 @@ import msgspec
 from cw_proxy.events import End, Event, Text, Thought, ToolOpen, Usage
 from cw_proxy.usage import AnswerTally
 
-
 # What may still fit is not cut: before the service has counted, a text may have so much fewer tokens than estimated.
 CAUTION = 0.75
 
