@@ -22,7 +22,6 @@ KEY = "sk-canary-of-the-upstream"
 class Chain(NamedTuple):
     proxy: str
     emulator: str
-    direct: bool  # whether the emulator plays the OpenAI server itself
 
 
 def before(base_url: str, model: str, **more: str) -> Any:
@@ -31,12 +30,24 @@ def before(base_url: str, model: str, **more: str) -> Any:
     return serving(NOBODY, CW_PROXY_ACCESS_TOKEN="", CW_PROXY_BACKEND="openai", **settings, **more)
 
 
-@pytest.fixture(scope="module", params=["the emulator's OpenAI", "another proxy"])
-def chain(request: pytest.FixtureRequest, service: Service) -> Iterator[Chain]:
-    direct = request.param == "the emulator's OpenAI"
-    url = service.emulator if direct else service.proxy
-    with before(f"{url}/v1", "gpt-5" if direct else "codewhisperer") as (proxy, _):
-        yield Chain(proxy, service.emulator, direct)
+@pytest.fixture(scope="module")
+def direct(service: Service) -> Iterator[Chain]:
+    """The emulator plays the OpenAI server itself."""
+    with before(f"{service.emulator}/v1", "gpt-5") as (proxy, _):
+        yield Chain(proxy, service.emulator)
+
+
+@pytest.fixture(scope="module")
+def proxied(service: Service) -> Iterator[Chain]:
+    """Another proxy is the server."""
+    with before(f"{service.proxy}/v1", "codewhisperer") as (proxy, _):
+        yield Chain(proxy, service.emulator)
+
+
+@pytest.fixture(params=["direct", "proxied"])
+def chain(request: pytest.FixtureRequest) -> Chain:
+    found: Chain = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
@@ -129,7 +140,7 @@ def test_structured_output(client: OpenAI) -> None:
     assert parsed.choices[0].message.parsed == Person(name="Ada", age=36)
 
 
-def test_wishes(chain: Chain, client: OpenAI) -> None:
+def test_wishes(client: OpenAI) -> None:
     assert asked(client, "count from 1 to 20", stop=["4 5"]).message.content.strip() == "1 2 3"
     cut = asked(client, "count from 1 to 50", max_tokens=5)
     assert cut.finish_reason == "length"
@@ -142,7 +153,10 @@ def test_wishes(chain: Chain, client: OpenAI) -> None:
         parallel_tool_calls=False,
     )
     assert [len(choice.message.tool_calls) for choice in (both, one)] == [2, 1]
-    if chain.direct:
+
+
+def test_wishes_that_the_emulators_model_grants_unasked(direct: Chain) -> None:
+    with OpenAI(base_url=f"{direct.proxy}/v1", api_key="x", max_retries=0) as client:
         assert asked(client, "hello", tools=[TIME], tool_choice="required").message.tool_calls
         assert asked(client, "hello", reasoning_effort="high").message.reasoning_content
 
@@ -191,12 +205,15 @@ def test_an_answer_that_breaks_off_raises(client: OpenAI, breaking: str) -> None
     assert text
 
 
-@pytest.mark.parametrize("script", ["no-tail", "tool-without-stop"])
-def test_a_clean_end_without_a_last_word_is_a_cut(chain: Chain, client: OpenAI, script: str) -> None:
-    if not chain.direct and script == "no-tail":
-        pytest.skip("CodeWhisperer's answers have no last word of their own until an account has shown one")
+def test_a_call_that_is_cut_off_is_no_call(client: OpenAI) -> None:
     with pytest.raises(openai.APIError):
-        streamed(client, f"play the script {script}")
+        streamed(client, "play the script tool-without-stop")
+
+
+def test_a_clean_end_without_a_last_word_is_a_cut(direct: Chain) -> None:
+    """CodeWhisperer's answers, behind another proxy, have no last word of their own until an account has shown one."""
+    with OpenAI(base_url=f"{direct.proxy}/v1", api_key="x", max_retries=0) as client, pytest.raises(openai.APIError):
+        streamed(client, "play the script no-tail")
 
 
 def test_a_spent_quota_is_told_once_to_the_server(service: Service) -> None:
@@ -224,9 +241,8 @@ def test_a_refused_key_is_the_settings_fault(emulator_process: str) -> None:
         control(emulator_process, "settings", {"strict_tokens": False})
 
 
-async def test_nothing_of_the_clients_goes_there(chain: Chain) -> None:
-    if not chain.direct:
-        pytest.skip("what goes there is seen where the emulator is the server")
+async def test_nothing_of_the_clients_goes_there(direct: Chain) -> None:
+    """What goes there is seen where the emulator is the server."""
     body = b'{"model":"auto","messages":[{"role":"user","content":"hello"}],"temperature":1,"metadata":{"a":"b"}}'
     headers = {
         "Authorization": "Bearer of-the-client",
@@ -234,12 +250,12 @@ async def test_nothing_of_the_clients_goes_there(chain: Chain) -> None:
         "Cookie": "a=b",
         "User-Agent": "x/1",
     }
-    answer = await ask(chain.proxy, request("POST", "/v1/chat/completions", body, headers=headers))
+    answer = await ask(direct.proxy, request("POST", "/v1/chat/completions", body, headers=headers))
     assert (answer.status, answer.headers["x-cw-proxy-ignored"]) == (200, "metadata")
-    seen = stats(chain.emulator)["last_headers"]
+    seen = stats(direct.emulator)["last_headers"]
     assert seen.keys() == {"host", "accept", "content-type", "content-length", "authorization", "user-agent"}
     assert seen["user-agent"].startswith("cw-proxy/")
-    assert stats(chain.emulator)["last_body"]["temperature"] == 1
+    assert stats(direct.emulator)["last_body"]["temperature"] == 1
 
 
 # --- the other fronts -------------------------------------------------------------------------------------
