@@ -134,7 +134,9 @@ class Session:
         up = asyncio.ensure_future(self._pump(self._client, self._upstream, self._on_client))
         down = asyncio.ensure_future(self._pump(self._upstream, self._client, self._on_upstream))
         watch = asyncio.ensure_future(self._watch())
-        ends: list[asyncio.Future[Any]] = [self._end, asyncio.gather(up, down)]
+        pumps = asyncio.gather(up, down)
+        pumps.add_done_callback(_pumped)
+        ends: list[asyncio.Future[Any]] = [self._end, pumps]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             # Neither side takes anything any more.
@@ -241,6 +243,13 @@ async def _stopped(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _pumped(pumps: asyncio.Future[Any]) -> None:
+    """Asks how they ended, or asyncio logs that nobody did: that they were stopped is the usual end, and no fault."""
+    fault = None if pumps.cancelled() else pumps.exception()
+    if fault is not None and not isinstance(fault, asyncio.CancelledError):
+        log.error("a session's pump failed", exc_info=fault)
 
 
 def _is_utf8(data: bytes) -> bool:

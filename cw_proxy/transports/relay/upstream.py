@@ -117,25 +117,24 @@ class _Answer:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         response = await handler(request)
-        self.headers = passed_back(response.headers.items())
+        # A server may show what it was sent.
+        key = self._key.reveal().rpartition(" ")[2]
+        self.headers = [(name, value) for name, value in passed_back(response.headers.items()) if key not in value]
         if response.status != 101:
             try:
-                raise await self._refused(response)
+                raise await self._refused(response, key)
             finally:
                 response.close()
         self.transport = response.connection.transport if response.connection else None
         return response
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> Exception:
+    async def _refused(self, response: aiohttp.ClientResponse, key: str) -> Exception:
         if response.status < 400:
             return UpstreamProtocol(f"The upstream did not upgrade: it answered with status {response.status}.")
         error = UpstreamUnavailable(f"The upstream refused the WebSocket with status {response.status}.")
         body = await _body(response)
-        # A server may show what it was sent.
-        key = self._key.reveal().rpartition(" ")[2]
         shown = is_object(body) and key not in body
-        headers = [(name, value) for name, value in self.headers if key not in value]
-        return Refused(response.status, headers, body.encode() if shown else error.body())
+        return Refused(response.status, self.headers, body.encode() if shown else error.body())
 
 
 async def _body(response: aiohttp.ClientResponse) -> str:

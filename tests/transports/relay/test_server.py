@@ -166,6 +166,23 @@ async def test_what_the_upstream_says_of_itself_comes_back() -> None:
         assert socket.response.headers["x-request-id"].startswith("req_")
 
 
+@pytest.mark.parametrize("value", ["Bearer the-key-of-the-upstream", "you sent the-key-of-the-upstream; fine"])
+async def test_an_upstream_that_shows_what_it_was_sent_does_not_show_its_key(value: str) -> None:
+    def told(_: Any, __: Any, response: Any) -> None:
+        response.headers["x-echo"] = value
+        response.headers["x-note"] = "harmless"
+
+    async with (
+        upstream(echo, process_response=told) as peer,
+        relay(config(peer.url)) as running,
+        client(running) as socket,
+    ):
+        assert socket.response is not None
+        assert "the-key-of-the-upstream" not in str(socket.response.headers)
+        assert "x-echo" not in socket.response.headers
+        assert socket.response.headers["x-note"] == "harmless"
+
+
 # --- refused ----------------------------------------------------------------------------------------------
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from websocket_peers import UPGRADE, Counts, client, closed, config, echo, recei
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection
 
-from cw_proxy.transports.relay.session import Pace
+from cw_proxy.transports.relay import Relay
+from cw_proxy.transports.relay.session import Pace, Session
+
+End = Callable[[Relay, Connection, ServerConnection], Awaitable[None]]
 
 PIECE = 64 * 1024
 FLOOD = 2000  # pieces: 125 MiB, more than all buffers on the way together
@@ -124,6 +129,55 @@ async def test_a_client_that_dies_is_told_to_the_upstream() -> None:
             assert await closed(peer.sockets[0]) == (1001, "The client is gone.")
         await until(lambda: counts.ended, "the session is counted")
     assert counts.ended == [("", "client_error")]
+
+
+async def close_upstream(_: Relay, __: Connection, peer: ServerConnection) -> None:
+    await leave(peer, 1000, "")
+
+
+async def kill_upstream(_: Relay, __: Connection, peer: ServerConnection) -> None:
+    peer.transport.abort()
+
+
+async def close_client(_: Relay, socket: Connection, __: ServerConnection) -> None:
+    await leave(socket, 1000, "")
+
+
+async def drain(running: Relay, _: Connection, __: ServerConnection) -> None:
+    await running.drain()
+
+
+async def stop(running: Relay, _: Connection, __: ServerConnection) -> None:
+    for session in running._sessions:
+        session.end(1012)
+
+
+@pytest.mark.parametrize("end", [close_upstream, kill_upstream, close_client, drain, stop])
+async def test_an_end_is_no_fault_in_the_log(end: End, caplog: pytest.LogCaptureFixture) -> None:
+    counts = Counts()
+    async with upstream(echo) as peer, relay(config(peer.url), metrics=counts) as running, client(running) as socket:
+        await socket.send("hello")
+        assert await received(socket) == "hello"
+        await end(running, socket, peer.sockets[0])
+        await until(lambda: counts.ended, "the session is counted")
+    # What nobody asked for is told when it is thrown away.
+    gc.collect()
+    errors = [told for told in caplog.records if told.levelno >= logging.ERROR]
+    assert [told.getMessage() for told in errors if not told.name.startswith("websockets.")] == []
+
+
+async def test_a_pump_that_fails_is_a_fault_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(Session, "_pass", broken)
+    async with upstream(silence) as peer, relay(config(peer.url)) as running, client(running) as socket:
+        await socket.send("hello")
+        assert (await closed(socket))[0] == 1011
+    gc.collect()
+    assert [told.exc_info[0] for told in caplog.records if told.exc_info] == [ArithmeticError]
 
 
 async def send_broken(socket: Connection) -> None:
