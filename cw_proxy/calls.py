@@ -13,9 +13,12 @@ import msgspec
 
 from cw_proxy import errors
 from cw_proxy.interfaces import Backend, Credential, Sender, TokenSource
+from cw_proxy.secret import Secret
 from cw_proxy.wire.call import HttpCall, HttpReply
 
 _MAX_ERROR_BODY = 64 * 1024
+# What is shorter stands in many a text by chance.
+_SHORTEST_KEY = 8
 
 
 class Calls:
@@ -25,17 +28,17 @@ class Calls:
         self._tokens = tokens
 
     @asynccontextmanager
-    async def opened(self, build: Callable[[Credential], HttpCall]) -> AsyncIterator[tuple[HttpReply, str]]:
-        """A 200's reply, and the account it is for. A refused token is replaced once, a missing profile found once."""
+    async def opened(self, build: Callable[[Credential], HttpCall]) -> AsyncIterator[tuple[HttpReply, Credential]]:
+        """A 200's reply, and whose it is. A refused token is replaced once, a missing profile found once."""
         credential = await self._tokens.credential()
         mended: set[type[errors.ProxyError]] = set()
         while True:
             async with self._send(build(credential)) as reply:
                 if reply.status == 200:
-                    # One login at a time, so that no profile is one account as well. Not the token: it changes.
-                    yield reply, credential.profile_arn or ""
+                    yield reply, credential
                     return
                 error = self._backend.failure(reply.status, reply.headers, await small(reply))
+                without(error, credential.access_token)
             better = None if type(error) in mended else await self._better(credential, error)
             if better is None:
                 raise self._final(error)
@@ -75,6 +78,12 @@ class Calls:
         if failed is not None:
             raise failed
         return None
+
+
+def without(error: errors.ProxyError, key: Secret) -> None:
+    """Some servers repeat the key in what they say of it: that is for nobody to read."""
+    if len(key.reveal()) >= _SHORTEST_KEY:
+        error.message = error.message.replace(key.reveal(), "***")
 
 
 async def small(reply: HttpReply, most: int = _MAX_ERROR_BODY) -> bytes:

@@ -24,7 +24,7 @@ import msgspec
 
 from cw_proxy import catalog as catalogs
 from cw_proxy import errors
-from cw_proxy.calls import Calls, small
+from cw_proxy.calls import Calls, small, without
 from cw_proxy.conversations import Conversations, thread_of
 from cw_proxy.demands import Demand, demand_of
 from cw_proxy.events import Begin, End, Event, Fail, OrderCheck, Usage
@@ -325,8 +325,8 @@ class Exchange:
         self, question: Question, build: Callable[[Credential], HttpCall], call: AsyncExitStack
     ) -> tuple[_Answer, list[Event]]:
         """One attempt. A Fail is raised while nothing but Begin came before it, so Begin waits for what follows."""
-        reply, account = await call.enter_async_context(self._calls.opened(build))
-        answer = _Answer(reply, question.decoder(reply.headers), self._tails, account)
+        reply, credential = await call.enter_async_context(self._calls.opened(build))
+        answer = _Answer(reply, question.decoder(reply.headers), self._tails, credential)
         waiting: list[Event] = []
         while events := await answer.next():
             waiting += events
@@ -341,13 +341,13 @@ class Exchange:
 class _Answer:
     """An open reply, decoded. A plain object, not a generator around a generator: each layer costs at every read."""
 
-    __slots__ = ("_account", "_chunks", "_decoder", "_ended", "_tails", "_usage", "closing", "failure")
+    __slots__ = ("_chunks", "_credential", "_decoder", "_ended", "_tails", "_usage", "closing", "failure")
 
-    def __init__(self, reply: HttpReply, decoder: Decoder, tails: Tails, account: str) -> None:
+    def __init__(self, reply: HttpReply, decoder: Decoder, tails: Tails, credential: Credential) -> None:
         self._chunks = aiter(reply.chunks)
         self._decoder = decoder
         self._tails = tails
-        self._account = account
+        self._credential = credential
         self._ended = False
         self._usage = Usage()
         self.closing: Callable[[Usage], list[Event]] = lambda usage: []  # what to say before End
@@ -366,6 +366,7 @@ class _Answer:
                 return [Fail(error)]
             if events:
                 if isinstance(last := events[-1], Fail):
+                    without(last.error, self._credential.access_token)
                     self._ended, self.failure = True, last.error
                 if self._decoder.tail:
                     self._measure(events)
@@ -380,6 +381,8 @@ class _Answer:
     def _finished(self) -> list[Event]:
         events = self._decoder.finish()
         if events and isinstance(events[-1], End):
-            cut_off = self._tails.ended(self._account, tail=self._decoder.tail)
+            # One login at a time, so that no profile is one account as well. Not the token: it changes.
+            account = self._credential.profile_arn or ""
+            cut_off = self._tails.ended(account, tail=self._decoder.tail)
             events[-1:] = [Fail(cut_off)] if cut_off else [*self.closing(self._usage), events[-1]]
         return events

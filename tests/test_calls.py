@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from stage import PROFILE, Answer, Stage, Tokens, ok, profiles, refused
+from stage import PROFILE, Answer, Stage, Tokens, ok, profiles, refused, text
 from strategies import exception
 
 from cw_proxy import errors
 from cw_proxy.backends.codewhisperer.hosts import Hosts
-from cw_proxy.events import Text
+from cw_proxy.events import Fail, Text
 from cw_proxy.interfaces import Credential
 from cw_proxy.secret import Secret
 
@@ -99,3 +99,15 @@ async def test_every_call_is_closed_before_the_next(answer: Answer) -> None:
     stage = Stage(answer, ok(), tokens=Tokens("old", "new"))
     await stage.events()
     assert answer.closed
+
+
+async def test_a_key_that_the_service_repeats_is_not_shown() -> None:
+    answer = refused(400, "ValidationException", "The key a-secret-key is odd.", "REASON")
+    stage = Stage(answer, tokens=Tokens("a-secret-key"))
+    with pytest.raises(errors.UpstreamRejected) as raised:
+        await stage.events()
+    assert raised.value.message == "The key *** is odd."
+    broken = Answer(text("a"), exception("error", message="a-secret-key broke"), status=200)
+    [*_, last] = await Stage(broken, tokens=Tokens("a-secret-key")).events()
+    assert isinstance(last, Fail)
+    assert "a-secret-key" not in last.error.message

@@ -49,7 +49,7 @@ def chat_messages(messages: Sequence[Message]) -> list[Object]:
             case "user":
                 made += _of_user(list(turns))
             case "assistant":
-                made += map(_of_assistant, turns)
+                made += _of_assistants(list(turns))
             case _:
                 made += ({"role": "system", "content": turn.text} for turn in turns)
     return made
@@ -67,6 +67,13 @@ def _of_user(turns: list[Message]) -> Iterator[Object]:
 def _of_tool(result: ToolResultPart) -> Object:
     text = "\n\n".join(filter(None, [FAILED, result.text])) if result.is_error else result.text
     return {"role": "tool", "tool_call_id": result.tool_use_id, "content": text}
+
+
+def _of_assistants(turns: list[Message]) -> Iterator[Object]:
+    """Turns in a row with calls among them are one: the results of all come right behind it."""
+    parts = tuple(part for turn in turns for part in turn.parts)
+    whole = [Message("assistant", parts)] if any(isinstance(part, ToolUsePart) for part in parts) else turns
+    yield from map(_of_assistant, whole)
 
 
 def _of_assistant(turn: Message) -> Object:

@@ -29,6 +29,8 @@ _FINISH: dict[str, FinishReason] = {
     "max_tokens": "length",
     "content_filter": "content_filter",
 }
+# Reasons that servers give for answers which did not end well.
+_BROKEN = ("abort", "aborted", "cancelled", "network_error", "timeout")
 _MOST_BODY = 16 * 1024 * 1024
 # What may stand before the first byte that says something: blanks, and the bytes of a byte order mark.
 _BEFORE = b" \t\r\n\xef\xbb\xbf"
@@ -175,6 +177,8 @@ class ReplyDecoder:
             raise self._nothing()
         if not self.tail:
             raise UpstreamTruncated("The OpenAI upstream's answer was cut off.")
+        if self._reason in _BROKEN:
+            raise UpstreamTruncated(f"The OpenAI upstream's answer ended with the reason {self._reason!r}.")
         for pieces, kind in ((self._thought, Thought), (self._text, Text)):
             if rest := pieces.rest():
                 self._blocks.say(kind(rest), events)

@@ -6,6 +6,7 @@ WebSockets, and where responses are kept.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -87,7 +88,8 @@ class Question(msgspec.Struct, frozen=True):
 def question(said: shapes.Body, memory: Memory) -> Question:
     """Raises what is wrong with the body, and with what it goes on from."""
     before = _before(said.previous_response_id, memory)
-    new = tuple(_resolved(raw, f"input[{at}]", memory) for at, raw in enumerate(items_of(said.input)))
+    known = _Items(memory)
+    new = tuple(_resolved(raw, f"input[{at}]", known) for at, raw in enumerate(items_of(said.input)))
     paths = ["previous_response_id"] * len(before) + [f"input[{at}]" for at in range(len(new))]
     items = (*before, *new)
     return Question(said, read_request(said, zip(items, paths, strict=True)), items)
@@ -106,13 +108,23 @@ def _before(response_id: str | None, memory: Memory) -> tuple[bytes, ...]:
     return kept.chat
 
 
-def _resolved(raw: bytes, path: str, memory: Memory) -> bytes:
+class _Items:
+    """What was answered, by the ids of its items: read once, by the first reference in a body."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    @functools.cached_property
+    def by_id(self) -> dict[str | None, bytes]:
+        latest_last = (raw for kept in reversed([*self._memory.recent()]) for raw in kept.output)
+        return {kind_of(raw, "input")[1].id: raw for raw in latest_last}
+
+
+def _resolved(raw: bytes, path: str, known: _Items) -> bytes:
     """An item that only names another one is that one."""
     kind, item = kind_of(raw, path)
     if kind != "item_reference":
         return raw
-    for kept in memory.recent():
-        for candidate in kept.output:
-            if kind_of(candidate, path)[1].id == item.id:
-                return candidate
+    if item.id in known.by_id:
+        return known.by_id[item.id]
     raise NotFound(f"Item with id {(item.id or '')[:80]!r} not found.", code="item_not_found", param=f"{path}.id")

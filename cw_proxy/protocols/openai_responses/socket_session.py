@@ -23,7 +23,7 @@ from cw_proxy.protocols.openai_responses.shapes import Body, Frame
 from cw_proxy.protocols.openai_responses.store import Kept, Store
 
 # Bytes of chats that one connection may hold: beyond it, the lane that answered first forgets.
-MOST_BYTES = 32 * 1024 * 1024
+MOST_BYTES = 8 * 1024 * 1024
 _MOST_NAME = 256
 _frame = msgspec.json.Decoder(Frame)
 _body = msgspec.json.Decoder(Body)

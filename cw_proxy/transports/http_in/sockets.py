@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, suppress
 from typing import Protocol, TypeVar
 
+import msgspec
 from aiohttp import WSMsgType, web
 
 from cw_proxy.errors import InvalidRequest, Overloaded, ProxyError, ShuttingDown, SocketLimit, UpgradeRequired
@@ -70,6 +71,8 @@ class Sockets:
     def _admitted(self, request: web.BaseRequest) -> Caller:
         if request.headers.get("upgrade", "").lower() != "websocket":
             raise UpgradeRequired("This path is a WebSocket: GET it with an upgrade, or POST to it.")
+        if not web.WebSocketResponse().can_prepare(request):
+            raise InvalidRequest("This is not a valid request for a WebSocket.")
         caller = self._server.caller(request)
         if self._server.draining:
             raise ShuttingDown("The server is shutting down.", retry_after=2)
@@ -111,6 +114,13 @@ class Sockets:
         await asyncio.gather(*(socket.leave(_RESTART) for socket in self._open), return_exceptions=True)
 
 
+class _Turn(msgspec.Struct, frozen=True):
+    """`size` is what its frame had, in bytes."""
+
+    work: Later
+    size: int
+
+
 def _unlaned(ask: Ask) -> Later:
     return Later(None, lambda: [ask])
 
@@ -134,7 +144,7 @@ class _Socket:
         self._binding = binding
         self._server = server
         self._names: set[str] = set()
-        self._waiting: dict[str | None, list[Later]] = {}  # by lane; what stands first is under way
+        self._waiting: dict[str | None, list[_Turn]] = {}  # by lane; what stands first is under way
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: int | None = None  # the close code, once it is to close when idle
 
@@ -179,30 +189,38 @@ class _Socket:
                 case Close():
                     await self._response.close(code=action.code, message=action.reason.encode())
                 case Later():
-                    await self._guarded(action.lane, self._queue, action)
+                    await self._guarded(action.lane, self._queue, _Turn(action, len(frame)))
                 case _:
-                    await self._guarded(None, self._queue, _unlaned(action))
+                    await self._guarded(None, self._queue, _Turn(_unlaned(action), len(frame)))
 
     async def _actions(self, frame: bytes) -> Sequence[Action]:
         if len(frame) <= _LARGE_FRAME:
             return self._session.receive(frame)
         return await asyncio.to_thread(self._session.receive, frame)
 
-    async def _queue(self, turn: Later) -> None:
+    async def _queue(self, turn: _Turn) -> None:
         """Raises SocketLimit, ShuttingDown."""
         if self._leaving is not None:
             raise ShuttingDown("This WebSocket is about to close.", retry_after=2)
-        if sum(map(len, self._waiting.values())) >= self._binding.turns:
-            raise SocketLimit(f"At most {self._binding.turns} turns may be under way on one WebSocket.")
-        if turn.lane is not None and turn.lane not in self._names:
-            if len(self._names) >= self._binding.lanes:
-                raise SocketLimit(f"At most {self._binding.lanes} lanes may be named on one WebSocket.")
-            self._names.add(turn.lane)
-        if turn.lane in self._waiting:
-            self._waiting[turn.lane].append(turn)
+        self._check_room(turn)
+        lane = turn.work.lane
+        if lane is not None:
+            self._names.add(lane)
+        if lane in self._waiting:
+            self._waiting[lane].append(turn)
         else:
-            self._waiting[turn.lane] = [turn]
-            self._start(self._lane(turn.lane))
+            self._waiting[lane] = [turn]
+            self._start(self._lane(lane))
+
+    def _check_room(self, turn: _Turn) -> None:
+        waiting = [one for turns in self._waiting.values() for one in turns]
+        if len(waiting) >= self._binding.turns:
+            raise SocketLimit(f"At most {self._binding.turns} turns may be under way on one WebSocket.")
+        most = self._server.bounds.body_bytes
+        if waiting and sum(one.size for one in waiting) + turn.size > most:
+            raise SocketLimit(f"The turns under way on one WebSocket may have {most} bytes together.")
+        if turn.work.lane not in (None, *self._names) and len(self._names) >= self._binding.lanes:
+            raise SocketLimit(f"At most {self._binding.lanes} lanes may be named on one WebSocket.")
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -213,7 +231,7 @@ class _Socket:
         turns = self._waiting[lane]
         try:
             while turns:
-                await self._guarded(lane, self._turn, turns[0])
+                await self._guarded(lane, self._turn, turns[0].work)
                 turns.pop(0)
         finally:
             del self._waiting[lane]

@@ -133,3 +133,11 @@ def test_any_chat_has_the_official_types_and_loses_nothing(chat: list[Message]) 
                 assert base64.b64encode(part.data).decode() in written
             case ImageLink():
                 assert json.dumps(part.url, ensure_ascii=False) in written
+
+
+def test_calls_in_turns_in_a_row_are_answered_together() -> None:
+    calls = [Message("assistant", (TextPart(name), ToolUsePart(name, "t", {}))) for name in ("a", "b")]
+    results = [Message("user", (ToolResultPart(name, "r"),)) for name in ("a", "b")]
+    assistant, *tools = chat_messages([*calls, *results])
+    assert assistant["content"] == "a\n\nb"
+    assert [call["id"] for call in assistant["tool_calls"]] == [tool["tool_call_id"] for tool in tools] == ["a", "b"]

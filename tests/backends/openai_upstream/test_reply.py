@@ -428,3 +428,9 @@ def test_any_bytes_end_in_one_way(data: bytes, fractions: list[float]) -> None:
     events = decode(cut(data, fractions))
     assert isinstance(events[-1], (End, Fail))
     OrderCheck().feed(events)
+
+
+@pytest.mark.parametrize("reason", ["abort", "network_error", "timeout"])
+def test_a_reason_that_is_no_good_end_is_a_cut(reason: str) -> None:
+    error = failure(stream(delta(content="Half a "), delta(reason)))
+    assert isinstance(error, errors.UpstreamTruncated)

@@ -53,6 +53,21 @@ def test_a_chat_may_go_on_without_anything_new() -> None:
     assert asked(previous_response_id="resp_1").ask(lambda kept: None, lambda: NOW).request.messages
 
 
+def test_what_was_answered_is_read_once_however_many_items_are_named() -> None:
+    class Counted(OneResponse):
+        reads = 0
+
+        def recent(self) -> list[Kept]:
+            self.reads += 1
+            return super().recent()
+
+    memory = Counted()
+    references = [{"type": "item_reference", "id": "msg_1"}] * 50
+    body = msgspec.json.decode(json.dumps({"model": "auto", "input": references}).encode(), type=Body)
+    assert question(body, memory).items == (BEFORE.output[0],) * 50
+    assert memory.reads == 1
+
+
 def test_an_unknown_response_is_told_by_its_code() -> None:
     with pytest.raises(errors.InvalidRequest) as raised:
         asked(input="x", previous_response_id="resp_2")

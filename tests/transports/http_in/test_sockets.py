@@ -185,7 +185,11 @@ async def test_a_client_that_leaves_ends_its_calls(toy: App, emulator: Emulator)
 
 @pytest.mark.parametrize(
     ("headers", "status"),
-    [({}, 426), ({"Upgrade": "websocket", "Connection": "Upgrade", "Origin": "https://a.example"}, 403)],
+    [
+        ({}, 426),
+        ({"Upgrade": "websocket"}, 400),
+        ({"Upgrade": "websocket", "Connection": "Upgrade", "Origin": "https://a.example"}, 403),
+    ],
 )
 async def test_who_may_not_come_in_is_told_in_http(toy: App, headers: dict[str, str], status: int) -> None:
     async with aiohttp.ClientSession() as session, session.get(toy.url + PATH, headers=headers) as response:
@@ -249,3 +253,13 @@ async def test_a_frame_too_large_is_refused(emulator: Emulator, monkeypatch: pyt
         await socket.send_str("x" * 2000)
         assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 1009
+
+
+async def test_turns_that_wait_have_a_size_together(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with toy_proxy(emulator, monkeypatch, max_body_bytes=1000) as app, connected(app) as socket:
+        for _ in range(2):
+            await socket.send_json({"say": "Play the script slow", "padding": "x" * 600})
+        assert (await socket.receive_json())["error"] == "websocket_stream_limit_reached"
+        assert (await turn(socket)).endswith("Second.")
+        await socket.send_json({"say": "Reply with exactly the token PONG", "padding": "x" * 600})
+        assert await turn(socket) == "PONG"
