@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import anthropic
 import pytest
@@ -360,3 +363,14 @@ def test_a_request_has_an_id_that_the_client_finds(client: Anthropic) -> None:
         model="claude-sonnet-4-5", max_tokens=100, messages=[{"role": "user", "content": "hi"}]
     )
     assert (answer._request_id or "").startswith("req_")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/v1/messages", 405), ("POST", "/v1/messages/nothing", 404)]
+)
+def test_errors_around_it_have_its_shape(service: Service, method: str, path: str, status: int) -> None:
+    asked = Request(service.proxy + path, method=method, data=b"{}" if method == "POST" else None)
+    with pytest.raises(HTTPError) as raised:
+        urlopen(asked)
+    body = json.loads(raised.value.read())
+    assert (raised.value.code, body["type"], bool(body["error"]["message"])) == (status, "error", True)

@@ -64,6 +64,7 @@ class Endpoints:
         for protocol in (make() for make in PROTOCOLS):
             for binding in protocol.bindings:
                 if isinstance(binding, Http):
+                    routes.shape(binding.path, protocol.error)
                     routes.add(binding.method, binding.path, ProtocolHandler(self, protocol))
                 elif isinstance(binding, WebSocket):
                     routes.add("GET", binding.path, self.sockets.handler(cast(SocketProtocol, protocol), binding))

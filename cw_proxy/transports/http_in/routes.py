@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from cw_proxy.errors import MethodNotAllowed, NotFound, ProxyError, UnsupportedEndpoint
+from cw_proxy.interfaces import ErrorReply
 
+Shape = Callable[[ProxyError], ErrorReply]
 Handler = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.StreamResponse]]
 
 
@@ -18,6 +20,15 @@ class Routes:
         self._exact: dict[str, dict[str, Handler]] = {}
         self._prefixes: dict[str, dict[str, Handler]] = {}
         self._refused: dict[str, str] = {}
+        self._shapes: dict[str, Shape] = {}
+
+    def shape(self, path: str, shape: Shape) -> None:
+        """How errors look at this path and below it, also of requests that reach no handler."""
+        self._shapes[path.removesuffix("/*")] = shape
+
+    def shape_of(self, path: str) -> Shape | None:
+        found = (shape for base, shape in self._shapes.items() if path == base or path.startswith(base + "/"))
+        return next(found, None)
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """A path that ends in `/*` serves everything below it."""

@@ -20,8 +20,9 @@ from aiohttp.web_protocol import RequestHandler
 from cw_proxy import __version__
 from cw_proxy.errors import HostRefused, InvalidRequest, ProxyError
 from cw_proxy.guard import Guard
+from cw_proxy.interfaces import ErrorReply
 from cw_proxy.transports.http_in.cors import cors_headers, preflight
-from cw_proxy.transports.http_in.routes import Routes
+from cw_proxy.transports.http_in.routes import Routes, Shape
 
 log = logging.getLogger("cw_proxy.http")
 
@@ -107,7 +108,7 @@ class HttpServer:
             handler = self._routes.find(request.method, request.path)
             return await handler(request, extra)
         except ProxyError as error:
-            return error_response(error, request_id, extra)
+            return error_response(error, request_id, extra, self._routes.shape_of(request.path))
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:  # the outermost edge: whatever went wrong, the client gets JSON and nothing of our insides
@@ -116,7 +117,7 @@ class HttpServer:
                 # No answer inside an answer, and no clean end: that would look like a whole one.
                 raise ConnectionError("broken off in the middle of an answer") from None
             fault = ProxyError(f"Internal error. The server's log has more under {request_id}.")
-            return error_response(fault, request_id, extra)
+            return error_response(fault, request_id, extra, self._routes.shape_of(request.path))
 
     def _check(self, request: web.BaseRequest) -> None:
         """The guard, before anything else. A preflight may come from anywhere: it is told who may call."""
@@ -138,6 +139,10 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def error_response(error: ProxyError, request_id: str, extra: Mapping[str, str] | None = None) -> web.Response:
-    headers = {"x-request-id": request_id, "Server": SERVER, **(extra or {}), **error.headers()}
-    return web.Response(status=error.status, body=error.body(), headers=headers, content_type="application/json")
+def error_response(
+    error: ProxyError, request_id: str, extra: Mapping[str, str] | None = None, shape: Shape | None = None
+) -> web.Response:
+    """In the shape of the protocol at this path, else in OpenAI's."""
+    shown = shape(error) if shape else ErrorReply(error.status, error.headers(), error.body())
+    headers = {"x-request-id": request_id, "Server": SERVER, **(extra or {}), **shown.headers}
+    return web.Response(status=shown.status, body=shown.body, headers=headers, content_type="application/json")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
-from cw_proxy.errors import MethodNotAllowed, NotFound, UnsupportedEndpoint
+from cw_proxy.errors import MethodNotAllowed, NotFound, ProxyError, UnsupportedEndpoint
+from cw_proxy.interfaces import ErrorReply
 from cw_proxy.transports.http_in.routes import Routes
 
 
@@ -67,3 +68,13 @@ def test_a_wrong_method_is_told_the_right_ones(routes: Routes, method: str, path
     with pytest.raises(MethodNotAllowed) as caught:
         routes.find(method, path)
     assert caught.value.headers()["Allow"] == allowed
+
+
+def test_errors_have_the_shape_of_the_place(routes: Routes) -> None:
+    def shape(error: ProxyError) -> ErrorReply:
+        return ErrorReply(400, {}, b"")
+
+    routes.shape("/v1/chat", shape)
+    routes.shape("/v1/models/*", shape)
+    found = [routes.shape_of(path) for path in ("/v1/chat", "/v1/chat/x", "/v1/models/x", "/v1/chatter", "/")]
+    assert found == [shape, shape, shape, None, None]
