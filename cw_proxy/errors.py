@@ -276,6 +276,20 @@ class BrokenState(ProxyError):
     should_retry = False
 
 
+class NatsUnavailable(ProxyError):
+    """The NATS server cannot be reached, or the connection to it is gone for good; shown by the command."""
+
+    status = 503
+    default_code = "nats_unavailable"
+
+
+class NatsRefused(NatsUnavailable):
+    """It does not accept us, or we do not accept it: an nkey, a certificate, a permission."""
+
+    default_code = "nats_refused"
+    should_retry = False
+
+
 class ConfigError(ProxyError):
     """A setting that is unknown, malformed or refused; shown at start, never over a transport."""
 

@@ -39,7 +39,9 @@ class WebSocket(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """Served on message subjects: one request a frame."""
+    """Served on message subjects, one request a frame: to JSON objects that have this member; None is all else."""
+
+    member: str | None = None
 
 
 Binding = Http | WebSocket | Subject

@@ -9,6 +9,8 @@ EXIT_CODES = {
     3: "files in the home folder that cannot be read or written",
     4: "no login, or a login that the service does not accept",
     5: "the service cannot be reached, failed, or has no quota left",
+    6: "the NATS server cannot be reached, or the connection to it is gone for good",
+    7: "the NATS server and we do not accept each other: an nkey, a certificate, a permission",
 }
 
 ENDPOINTS = {
@@ -25,8 +27,8 @@ ENDPOINTS = {
     "/health/ready": '`{"status":"ok"}`, or 503 `{"status":"draining"}` between SIGTERM and the end.',
 }
 
-# Classes that no HTTP client ever sees: it stops the start; a parent only.
-NEVER_SENT = {"ConfigError", "UpstreamError"}
+# Classes that no HTTP client ever sees: they end a command; a parent only.
+NEVER_SENT = {"ConfigError", "NatsRefused", "NatsUnavailable", "UpstreamError"}
 
 ERRORS = {
     "ProxyError": "A fault of the proxy. The log has more under the request id.",

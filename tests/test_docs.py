@@ -26,11 +26,12 @@ from node_packages import FOLDER, node_modules
 from servers import clean_environment, program, serving
 
 import cw_proxy
-from cw_proxy import config
+from cw_proxy import config, nats_settings
 from cw_proxy.cli import root
 from cw_proxy.emulator import Settings, directives
 from cw_proxy.errors import ProxyError
 from cw_proxy.events import ORDER
+from cw_proxy.interfaces import Subject
 from cw_proxy.protocols import PROTOCOLS
 
 ROOT = Path(__file__).parent.parent
@@ -141,8 +142,8 @@ def test_each_route_is_documented(generate: ModuleType) -> None:
     for methods, path in generate.routes():
         assert f"| {methods} | `{path}` |" in page
     for protocol in (make() for make in PROTOCOLS):
-        for binding in protocol.bindings:
-            assert f"`{getattr(binding, 'path', '').replace('*', '{id}')}`" in page
+        for path in (binding.path for binding in protocol.bindings if not isinstance(binding, Subject)):
+            assert f"`{path.replace('*', '{id}')}`" in page
 
 
 def test_each_parameter_has_one_treatment(generate: ModuleType) -> None:
@@ -212,6 +213,9 @@ def test_snippets_parse(snippet: Snippet, tmp_path: Path) -> None:
             if snippet.page != "docs/how-to/codex.md":
                 (tmp_path / "config.toml").write_text(snippet.text)
                 config.load(path=tmp_path / "config.toml", environment={})
+        case "yaml":
+            (tmp_path / "config.yaml").write_text(snippet.text)
+            nats_settings.load(path=tmp_path / "config.yaml")
         case "bash":
             _accepted(["bash", "-n"], snippet.text)
         case "javascript":
@@ -239,9 +243,10 @@ def test_commands_in_snippets_exist(snippet: Snippet) -> None:
 
 
 def _parse(command: click.Command, words: list[str]) -> None:
-    context = click.Context(command, info_name="cw-proxy")
-    if not isinstance(command, click.Group):
-        command.make_parser(context).parse_args(words)
+    # A command keeps the help option of the first context that asks for it.
+    context = click.Context(command, info_name="cw-proxy", **root.cli.context_settings)
+    _, words, _ = command.make_parser(context).parse_args(words)
+    if not isinstance(command, click.Group) or (command.invoke_without_command and not words):
         return
     name, member, rest = command.resolve_command(context, words)
     assert member is not None, name

@@ -52,6 +52,8 @@ TABLE: dict[type[ProxyError], tuple[int, str, str, dict[str, str]]] = {
     errors.ShuttingDown: (503, "server_error", "shutting_down", {}),
     errors.Overloaded: (503, "server_error", "overloaded", {}),
     errors.BrokenState: (500, "server_error", "broken_state", {"x-should-retry": "false"}),
+    errors.NatsUnavailable: (503, "server_error", "nats_unavailable", {}),
+    errors.NatsRefused: (503, "server_error", "nats_refused", {"x-should-retry": "false"}),
     errors.ConfigError: (500, "server_error", "invalid_config", {}),
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-TALKATIVE = ("aiohttp", "boto3", "botocore", "keyring", "s3transfer", "urllib3")
+TALKATIVE = ("aiohttp", "boto3", "botocore", "keyring", "nats", "s3transfer", "urllib3")
 
 
 def cap_third_party_loggers() -> None:

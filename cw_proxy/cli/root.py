@@ -8,9 +8,10 @@ from typing import NoReturn
 import click
 
 from cw_proxy import __version__, errors
-from cw_proxy.cli import chat, config, demo, emulator, lint, login, models, relay, serve
+from cw_proxy.cli import ask, chat, config, demo, emulator, lint, login, models, nats, relay, serve
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_BROKEN_STATE, EXIT_LOGIN, EXIT_UPSTREAM = 1, 2, 3, 4, 5
+EXIT_NATS, EXIT_NATS_REFUSED = 6, 7
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,6 +30,8 @@ COMMANDS = (
     config.config,
     lint.lint,
     relay.relay,
+    nats.nats,
+    ask.ask,
     demo.demo,
     emulator.emulator,
 )
@@ -52,6 +55,10 @@ def exit_code(error: errors.ProxyError) -> int:
             return EXIT_USAGE
         case errors.BrokenState():
             return EXIT_BROKEN_STATE
+        case errors.NatsRefused():
+            return EXIT_NATS_REFUSED
+        case errors.NatsUnavailable():
+            return EXIT_NATS
         case errors.LoginRequired() | errors.UpstreamAccessDenied():
             return EXIT_LOGIN
         case errors.UpstreamError() | errors.UpstreamTimeout() | errors.RateLimited() | errors.InsufficientQuota():

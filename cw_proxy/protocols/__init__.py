@@ -8,6 +8,7 @@ from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.protocols.anthropic_messages import AnthropicMessages
 from cw_proxy.protocols.openai_chat import OpenAIChat
 from cw_proxy.protocols.openai_responses import OpenAIResponses
+from cw_proxy.protocols.plain_text import PlainText
 from cw_proxy.protocols.simple_completions import SimpleCompletions
 
 # Each server makes its own: a protocol may remember answers.
@@ -16,4 +17,5 @@ PROTOCOLS: tuple[Callable[[], ClientProtocol], ...] = (
     OpenAIResponses,
     AnthropicMessages,
     SimpleCompletions,
+    PlainText,
 )

@@ -32,7 +32,7 @@ from cw_proxy.events import (
 )
 from cw_proxy.extension import extension_of, usage_of
 from cw_proxy.filters.stop import read_sequences
-from cw_proxy.interfaces import NOBODY, Ask, Binding, Caller, Encoder, ErrorReply, Http, Stamp
+from cw_proxy.interfaces import NOBODY, Ask, Binding, Caller, Encoder, ErrorReply, Http, Stamp, Subject
 from cw_proxy.model import Message, Request, TextPart
 from cw_proxy.usage import AnswerTally, count, reply_tally, together
 from cw_proxy.wire import sse
@@ -80,7 +80,7 @@ _json = msgspec.json.Encoder().encode
 
 class SimpleCompletions:
     name = "simple_completions"
-    bindings: Sequence[Binding] = (Http("POST", "/v1/completions"),)
+    bindings: Sequence[Binding] = (Http("POST", "/v1/completions"), Subject("prompt"))
 
     def session(self, caller: Caller = NOBODY) -> CompletionSession:
         return CompletionSession()

@@ -67,6 +67,8 @@ EXIT_CODES: list[tuple[errors.ProxyError, int]] = [
     (errors.UpstreamTimeout("x"), 5),
     (errors.RateLimited("x"), 5),
     (errors.InsufficientQuota("x"), 5),
+    (errors.NatsUnavailable("x"), 6),
+    (errors.NatsRefused("x"), 7),
 ]
 
 

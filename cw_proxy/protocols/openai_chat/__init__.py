@@ -14,7 +14,7 @@ import msgspec
 from cw_proxy import body
 from cw_proxy.errors import ProxyError
 from cw_proxy.events import Reply
-from cw_proxy.interfaces import NOBODY, Ask, Binding, Caller, Encoder, ErrorReply, Http, Stamp
+from cw_proxy.interfaces import NOBODY, Ask, Binding, Caller, Encoder, ErrorReply, Http, Stamp, Subject
 from cw_proxy.model import Request
 from cw_proxy.protocols.openai_chat.ask import read_request
 from cw_proxy.protocols.openai_chat.chunks import ChunkEncoder
@@ -28,7 +28,7 @@ _body = msgspec.json.Decoder(Body)
 
 class OpenAIChat:
     name = "openai_chat"
-    bindings: Sequence[Binding] = (Http("POST", "/v1/chat/completions"),)
+    bindings: Sequence[Binding] = (Http("POST", "/v1/chat/completions"), Subject("messages"))
 
     def session(self, caller: Caller = NOBODY) -> ChatSession:
         return ChatSession()

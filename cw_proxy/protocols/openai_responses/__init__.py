@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cw_proxy.errors import ProxyError
-from cw_proxy.interfaces import NOBODY, Binding, Caller, ErrorReply, Http, WebSocket
+from cw_proxy.interfaces import NOBODY, Binding, Caller, ErrorReply, Http, Subject, WebSocket
 from cw_proxy.protocols.openai_responses.question import ResponsesAsk
 from cw_proxy.protocols.openai_responses.session import PATH, ResponsesSession
 from cw_proxy.protocols.openai_responses.shapes import OPTIONS, Body
@@ -31,6 +31,7 @@ class OpenAIResponses:
         Http("POST", f"{PATH}/*"),
         Http("DELETE", f"{PATH}/*"),
         WebSocket(PATH),
+        Subject("input"),
     )
 
     def __init__(self, limits: Limits = LIMITS) -> None:

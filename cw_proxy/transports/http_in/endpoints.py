@@ -87,7 +87,7 @@ class Endpoints:
             check_json(request.headers)
         with self.counted():
             body = await self._body(request) if request.method == "POST" else b""
-            action = await _read(protocol, caller, body)
+            action = await read_action(protocol, caller, body)
             if isinstance(action, Send):
                 return await self._sent(request, action.frame, extra)
             plan = await self.exchange.plan(action.request)
@@ -97,7 +97,7 @@ class Endpoints:
             if action.stream:
                 encoder = action.encoder(fresh_stamp())
                 return await stream_answer(request, batches, encoder, extra, self.bounds.timing)
-            return await self._sent(request, await _whole(action, batches, fresh_stamp()), extra)
+            return await self._sent(request, await whole_answer(action, batches, fresh_stamp()), extra)
 
     def caller(self, request: web.BaseRequest) -> Caller:
         """Raises InvalidApiKey."""
@@ -190,7 +190,7 @@ class Endpoints:
         return _json(b'{"status":"ok"}', extra)
 
 
-async def _whole(ask: Ask, batches: Batches, stamp: Stamp) -> bytes:
+async def whole_answer(ask: Ask, batches: Batches, stamp: Stamp) -> bytes:
     collector = Choices(ask.request.choices)
     async with aclosing(batches):
         async for events in batches:
@@ -217,7 +217,7 @@ def fresh_stamp() -> Stamp:
     return Stamp(int(time.time()), lambda: token_hex(16))
 
 
-async def _read(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | Send:
+async def read_action(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | Send:
     """A body that takes long to read is read beside the loop, so that streams go on."""
     if len(body) <= _LARGE_BODY:
         return _the_action(protocol, caller, body)

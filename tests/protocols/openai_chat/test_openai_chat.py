@@ -14,7 +14,7 @@ from strategies import TRICKY, answers, cut, cuts, frames_of
 from cw_proxy import errors
 from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
 from cw_proxy.events import Begin, End, Event, Text, ToolClose, ToolInput, ToolOpen
-from cw_proxy.interfaces import Http
+from cw_proxy.interfaces import Http, Subject
 from cw_proxy.model import Message, TextPart
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.protocols.openai_chat import ChatAsk, OpenAIChat
@@ -55,7 +55,7 @@ def test_an_error_has_its_own_status_headers_and_body() -> None:
 
 def test_it_is_served_at_its_path() -> None:
     assert [make().name for make in PROTOCOLS].count("openai_chat") == 1
-    assert list(OpenAIChat().bindings) == [Http("POST", "/v1/chat/completions")]
+    assert list(OpenAIChat().bindings) == [Http("POST", "/v1/chat/completions"), Subject("messages")]
 
 
 @given(st.text() | st.sampled_from(TRICKY), st.booleans())

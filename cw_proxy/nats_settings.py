@@ -1,0 +1,190 @@
+"""Settings of `cw-proxy nats`: defaults < YAML file < command line, resolved into one NatsConfig.
+
+In: the file's text, the flags given. Out: a NatsConfig, or ConfigError naming the setting, never its value. Refuses to
+know what settings do.
+
+The keys of the file are those of a tool that people have files for already; ours beside them are queue_group,
+concurrency, timeout and max_reply_bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from cw_proxy.errors import ConfigError
+from cw_proxy.secret import Secret
+
+DEFAULT_FILE = Path("config.yaml")
+_TOKENS = r"^[^\s.*>$][^\s.*>]*(\.[^\s.*>]+)*\Z"
+_SCHEMES = ("nats", "tls")
+
+Count = Annotated[int, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Name = Annotated[str, Meta(pattern=_TOKENS)]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Paths of PEM files; without `ca` the system's authorities are trusted."""
+
+    enabled: bool = False
+    cert: Text | None = None
+    key: Text | None = None
+    ca: Text | None = None
+
+
+class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The members of `nats:` in the file."""
+
+    server: str = "nats://localhost:4222"
+    subject: Name = "openai_requests"
+    nkey_seed_file: Text | None = None
+    tls: Tls = Tls()
+    openai_api_key: Secret | None = None
+    engine: Text | None = None
+    queue_group: Name = "cw-proxy"
+    concurrency: Count = 64
+    timeout: Seconds = 300.0
+    max_reply_bytes: Count | None = None
+
+
+# Members that hold others, and what those are called in a NatsConfig.
+_NESTED = {"nkey": {"seed_file": "nkey_seed_file"}, "openai": {"api_key": "openai_api_key", "engine": "engine"}}
+# Flags, and where they go.
+_FLAGS = {"nats_server": "server", "tls_cert": "cert", "tls_key": "key", "tls_ca": "ca"}
+_OF_TLS = frozenset(Tls.__struct_fields__)
+
+
+def load(flags: Mapping[str, Any] | None = None, *, path: Path | None = None) -> NatsConfig:
+    """Joins the sources. Flags that are None were not given; a file that is not named may be missing. Raises
+    ConfigError."""
+    file = path or DEFAULT_FILE
+    settings = _flattened(_from_file(file, required=path is not None), f"in {file}")
+    _converted(settings, f"in {file}")
+    given = {_FLAGS.get(name, name): value for name, value in (flags or {}).items() if value is not None}
+    # Who names a certificate means to use it.
+    tls = {"enabled": True, **{name: given.pop(name) for name in _OF_TLS & given.keys()}}
+    settings |= given
+    if len(tls) > 1:
+        settings["tls"] = {**settings.get("tls", {}), **tls}
+    return _checked(_converted(settings, "given"))
+
+
+def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"There is no settings file {path}.") from None
+        return {}
+    except OSError as fault:
+        raise ConfigError(f"The settings file {path} cannot be read: {fault.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"The settings file {path} is not UTF-8.") from None
+    return _parsed(text, path)
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    try:
+        import yaml
+    except ImportError:
+        raise ConfigError("NATS needs more packages: pip install 'cw-proxy[nats]'.") from None
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
+        # What the parser says shows the line, which may hold a key.
+        mark = getattr(fault, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"The settings file {path} is not valid YAML{place}.") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ConfigError(f"The settings file {path} holds no settings: it begins with `nats:`.")
+    return found
+
+
+def _flattened(found: dict[str, Any], where: str) -> dict[str, Any]:
+    """The members of `nats`, with those that stand deeper or beside it."""
+    beside = {"nats", "openai", "openai_api_key", "engine"}
+    _check_names(found, beside, where)
+    inside = _table(found, "nats", where)
+    outside = {name: value for name, value in found.items() if name != "nats"}
+    twice = inside.keys() & outside.keys()
+    if twice:
+        raise ConfigError(f"{min(twice)!r} {where} is there twice.")
+    return _unfolded({**outside, **inside}, where)
+
+
+def _unfolded(settings: dict[str, Any], where: str) -> dict[str, Any]:
+    """Without the members that only hold others."""
+    flat = {name: value for name, value in settings.items() if name not in _NESTED}
+    for outer, names in _NESTED.items():
+        inner = _table(settings, outer, where)
+        _check_names(inner, names, where, f"{outer}.")
+        for name, value in inner.items():
+            if names[name] in flat:
+                raise ConfigError(f"'{outer}.{name}' {where} is there twice.")
+            flat[names[name]] = value
+    _check_names(flat, NatsConfig.__struct_fields__, where)
+    _check_names(_table(flat, "tls", where), _OF_TLS, where, "tls.")
+    return flat
+
+
+def _table(settings: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    table = settings.get(name)
+    if table is None:
+        return {}
+    if not isinstance(table, dict):
+        raise ConfigError(f"{name!r} {where} must hold settings of its own.")
+    return table
+
+
+def _check_names(found: Mapping[Any, Any], known: Any, where: str, prefix: str = "") -> None:
+    for name in found:
+        if name not in known:
+            near = get_close_matches(str(name), sorted(known), n=1)
+            hint = f" Did you mean {prefix + near[0]!r}?" if near else ""
+            raise ConfigError(f"{prefix + str(name)[:40]!r} {where} is not a setting.{hint}")
+
+
+def _converted(settings: dict[str, Any], where: str) -> NatsConfig:
+    said = {name: value for name, value in settings.items() if value is not None}
+    try:
+        return msgspec.convert(said, NatsConfig, dec_hook=_secret)
+    except msgspec.ValidationError as fault:
+        # The message tells types and the setting's name, never the value: it may be a key.
+        raise ConfigError(f"A setting {where} is wrong: {fault}.") from None
+
+
+def _secret(type_: type, value: object) -> Secret:
+    text = value.strip() if isinstance(value, str) else ""
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("Expected printable ASCII without spaces, not an empty text")
+    return Secret(text)
+
+
+def _checked(config: NatsConfig) -> NatsConfig:
+    address(config.server)
+    if (config.tls.cert is None) != (config.tls.key is None):
+        raise ConfigError("'tls.cert' and 'tls.key' belong together: one of them is missing.")
+    return config
+
+
+def address(server: str) -> str:
+    """Host and port, without what else a URL may hold: a password. Raises ConfigError."""
+    try:
+        parts = urlsplit(server)
+        host, port = parts.hostname, parts.port or 4222
+    except ValueError:
+        raise ConfigError("'server' is not a URL.") from None
+    if parts.scheme not in _SCHEMES or not host or re.search(r"\s", server):
+        raise ConfigError("'server' must be nats://HOST[:PORT], or tls://HOST[:PORT].")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,200 @@
+"""`cw-proxy nats` as a process: its lines, what keeps it from starting, how it ends, and that it shows no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from nats_peers import SUBJECT, Certificates, NatsServer, Nkey, client, nats_server, request, worker
+from servers import PATIENCE, TOKEN, run, until, urls
+
+from cw_proxy.emulator import Emulator
+
+READY = {"CW_PROXY_ACCESS_TOKEN": TOKEN, **urls("http://127.0.0.1:9")}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(tmp_path) as running:
+        yield running
+
+
+def written(folder: Path, text: str) -> str:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+REFUSED: list[tuple[str, list[str], int, str]] = [
+    ("nats: [", [], 2, "is not valid YAML, line 1."),
+    ("nats: {subjekt: sk-very-secret}", [], 2, "'subjekt'"),
+    ("nats: {subject: a}", ["--config", "/none/config.yaml"], 2, "/none/config.yaml"),
+    ("nats: {nkey_seed_file: /none/seed.nk}", [], 2, "/none/seed.nk cannot be read"),
+    ("nats: {tls: {enabled: true, ca: /none/ca.pem}}", [], 2, "/none/ca.pem, cannot be read"),
+    ("nats: {subject: a}", ["--subject", "a.*"], 2, "subject"),
+    ("nats: {server: 'nats://u:sk-very-secret@127.0.0.1:9'}", [], 6, "cannot be reached"),
+]
+
+
+@pytest.mark.parametrize(("text", "arguments", "code", "words"), REFUSED)
+def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, arguments: list[str], code: int, words: str) -> None:
+    done = run("nats", "--config", written(tmp_path, text), *arguments, environment=READY)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert words in done.stderr
+    assert done.stderr.startswith("cw-proxy: ")
+    assert done.stderr.count("\n") == 1
+    assert "sk-very-secret" not in done.stderr
+
+
+async def test_the_documented_file_with_nkey_and_certificates(tmp_path: Path, emulator: Emulator) -> None:
+    key, other, tls = Nkey(tmp_path), Nkey(tmp_path, "other"), Certificates(tmp_path)
+    demanded = f"authorization {{ users: [{{ nkey: {key.public} }}] }}\n{tls.demanded}"
+    with nats_server(tmp_path, demanded) as server:
+        text = f"""
+nats:
+  server: "{server.url}"
+  subject: "{SUBJECT}"
+  nkey_seed_file: "{key.file}"
+  tls:
+    enabled: true
+    cert: "{tls.cert}"
+    key: "{tls.key}"
+    ca: "{tls.ca}"
+"""
+        file = written(tmp_path, text)
+        with worker(emulator.url, "--config", file, "--debug", "true") as running:
+            running.send(signal.SIGTERM)
+            assert await asyncio.to_thread(running.wait) == 0
+        assert key.seed[:12] not in running.err.decode()
+        done = await asyncio.to_thread(
+            run, "nats", "--config", file, "--nkey_seed_file", str(other.file), environment=READY
+        )
+        assert done.returncode == 7
+        assert "does not accept this nkey" in done.stderr
+        assert other.seed[:12] not in done.stderr
+
+
+async def test_it_says_when_it_listens_and_answers_until_a_signal(server: NatsServer, emulator: Emulator) -> None:
+    with worker(
+        emulator.url, "--nats_server", server.url, "--subject", "mine", "--engine", "claude-sonnet-4"
+    ) as running:
+        lines = running.err.decode().splitlines()
+        assert lines[0].endswith(" Connected to NATS Server")
+        assert lines[1].endswith(" Listening for requests on 'mine'")
+        async with client(server) as connection:
+            answer = await connection.request("mine", b"Count from 1 to 3", timeout=PATIENCE)
+            assert answer.data == b"1 2 3"
+        assert emulator.stats.last_body["conversationState"]["currentMessage"]["userInputMessage"]["modelId"]
+        running.send(signal.SIGTERM)
+        assert await asyncio.to_thread(running.wait) == 0
+    assert b"Count from" not in running.err
+
+
+async def test_a_key_means_openai_and_is_warned_of(server: NatsServer, emulator: Emulator) -> None:
+    options = ("--nats-server", server.url, "--openai-api-key", "sk-very-secret", "--engine", "gpt-4o", "--debug")
+    with worker(emulator.url, *options, CW_PROXY_OPENAI_BASE_URL=f"{emulator.url}/v1") as running:
+        async with client(server) as connection:
+            assert (await request(connection, b"Count from 1 to 3")).data == b"1 2 3"
+        assert emulator.stats.last_body["model"] == "gpt-4o"
+    assert "A key on the command line can be seen" in running.err.decode()
+    assert b"sk-very-secret" not in running.err
+
+
+async def test_a_key_in_the_file_is_not_warned_of(server: NatsServer, emulator: Emulator, tmp_path: Path) -> None:
+    file = written(tmp_path, f"nats: {{server: '{server.url}', openai_api_key: sk-very-secret, engine: gpt-5}}")
+    with worker(emulator.url, "--config", file, CW_PROXY_OPENAI_BASE_URL=f"{emulator.url}/v1") as running:
+        async with client(server) as connection:
+            assert (await request(connection, b"Count from 1 to 3")).data == b"1 2 3"
+        assert emulator.stats.last_body["model"] == "gpt-5"
+    assert b"command line" not in running.err
+    assert b"sk-very-secret" not in running.err
+
+
+async def test_a_rolling_restart_loses_nothing(server: NatsServer, emulator: Emulator) -> None:
+    """Three workers replaced one after the other while requests keep coming; each is answered."""
+    emulator.scripts["pause"] = [{"delay": 0.02}, {"text": "done"}]
+    answered, going = 0, True
+
+    async def keep_asking() -> None:
+        nonlocal answered
+        while going:
+            assert (await request(connection, b"play the script pause")).data == b"done"
+            answered += 1
+
+    start = ("--nats_server", server.url)
+    async with client(server) as connection:
+        with ExitStack() as stack:
+            old = stack.enter_context(worker(emulator.url, *start))
+            asking = [asyncio.create_task(keep_asking()) for _ in range(20)]
+            for _ in range(3):
+                goal = answered + 40
+                await until(lambda: answered >= goal, "requests are answered")  # noqa: B023
+                new = await asyncio.to_thread(stack.enter_context, worker(emulator.url, *start))
+                old.send(signal.SIGTERM)
+                assert await asyncio.to_thread(old.wait) == 0
+                old = new
+            going = False
+            await asyncio.gather(*asking)
+            old.send(signal.SIGTERM)
+            assert await asyncio.to_thread(old.wait) == 0
+    assert answered >= 120
+
+
+async def test_a_connection_lost_for_good_ends_the_process(server: NatsServer, emulator: Emulator) -> None:
+    """The server starts to take less than it had said: it ends the connection over an answer, for good."""
+    with worker(emulator.url, "--nats_server", server.url) as running:
+        async with client(server) as connection:
+            server.reload("max_payload: 1000")
+            async with asyncio.timeout(PATIENCE):
+                while await _max_payload(server) != 1000:
+                    await asyncio.sleep(0.01)
+            await connection.publish(SUBJECT, b"Count from 1 to 500", reply="nobody")
+            assert await asyncio.to_thread(running.wait) == 6
+    assert running.err.decode().splitlines()[-1] == "cw-proxy: The NATS server closed the connection for good."
+
+
+async def _max_payload(server: NatsServer) -> int:
+    async with client(server) as connection:
+        return connection.max_payload
+
+
+async def test_a_second_signal_does_not_wait(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["hang"] = [{"hang": True}]
+    with worker(emulator.url, "--nats_server", server.url) as running:
+        async with client(server) as connection:
+            asked = asyncio.create_task(connection.request(SUBJECT, b"play the script hang", timeout=PATIENCE))
+            await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+            running.send(signal.SIGTERM)
+            running.send(signal.SIGINT)
+            assert await asyncio.to_thread(running.wait) == 0
+            asked.cancel()
+
+
+# --- keys -------------------------------------------------------------------------------------------------
+
+
+async def test_keygen_makes_a_key_that_works(tmp_path: Path, emulator: Emulator) -> None:
+    file = tmp_path / "new.nk"
+    done = run("nats", "keygen", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("U")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    demanded = f"authorization {{ users: [{{ nkey: {done.stdout.strip()} }}] }}"
+    with (
+        nats_server(tmp_path, demanded) as server,
+        worker(emulator.url, "--nats_server", server.url, "--nkey_seed_file", str(file)),
+    ):
+        pass
+
+
+def test_keygen_overwrites_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "old.nk"
+    file.write_text("mine")
+    done = run("nats", "keygen", str(file))
+    assert (done.returncode, file.read_text()) == (2, "mine")
+    assert done.stderr == f"cw-proxy: The file {file} cannot be written: File exists.\n"

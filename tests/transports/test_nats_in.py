@@ -1,0 +1,347 @@
+"""The worker on a real NATS server, before the emulator: texts, JSON, streams, errors, sizes, shutdown, faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats_peers import SUBJECT, NatsServer, chat, client, code, nats_server, request, streamed
+from servers import PATIENCE, settings, until
+
+from cw_proxy.app import Core
+from cw_proxy.emulator import Emulator
+from cw_proxy.errors import InvalidRequest
+from cw_proxy.guard import Guard
+from cw_proxy.nats_settings import NatsConfig
+from cw_proxy.secret import Secret
+from cw_proxy.transports.nats_in import SEQUENCE, STATUS, Kinds, NatsWorker, failure
+
+HANG = [{"text": "First. "}, {"hang": True}]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def working(
+    server: NatsServer, emulator: Emulator, keys: tuple[str, ...] = (), **more: Any
+) -> AsyncIterator[NatsWorker]:
+    drain_timeout = more.pop("drain_timeout", PATIENCE)
+    async with Core(settings(emulator.url), Path("/nonexistent")) as core:
+        guard = Guard.of([], [], [Secret(key) for key in keys])
+        worker = NatsWorker(core.exchange, guard, NatsConfig(server=server.url, **more), drain_timeout)
+        await worker.start()
+        try:
+            yield worker
+        finally:
+            await worker.stop()
+
+
+# --- which protocol ---------------------------------------------------------------------------------------
+
+BODIES = [
+    (b"Hello", "plain_text", False),
+    (b"[1]", "plain_text", False),
+    (b"{broken", "plain_text", False),
+    (b'{"a": 1}', "plain_text", False),
+    (b"{" * 100_000, "plain_text", False),
+    (b'{"messages": []}', "openai_chat", False),
+    (b' {"stream":  true, "messages": []}', "openai_chat", True),
+    (b'{"stream": false, "input": ""}', "openai_responses", False),
+    (b'{"prompt": "", "stream": true}', "simple_completions", True),
+    (b'{"a": 1, "stream": true}', "plain_text", False),
+]
+
+
+@pytest.mark.parametrize(("body", "name", "stream"), BODIES, ids=range(len(BODIES)))
+def test_a_body_says_whose_it_is(body: bytes, name: str, stream: bool) -> None:
+    protocol, wanted = Kinds().of(body)
+    assert (protocol.name, wanted) == (name, stream)
+
+
+def test_the_headers_of_an_error_are_lines_of_ascii() -> None:
+    said = failure(InvalidRequest("No\r\nway: é"))
+    assert said == {"Nats-Service-Error": "No way: \\xe9", "Nats-Service-Error-Code": "400", STATUS: "400"}
+
+
+# --- questions and answers --------------------------------------------------------------------------------
+
+
+async def test_text_is_answered_with_text(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        answer = await request(connection, b"Count from 1 to 3")
+        assert answer.data == b"1 2 3"
+        assert answer.headers == {STATUS: "200"}
+
+
+async def test_json_is_answered_as_over_http(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        completion = json.loads((await request(connection, chat("Count from 1 to 3"))).data)
+        assert completion["object"] == "chat.completion"
+        assert completion["choices"][0]["message"]["content"] == "1 2 3"
+        asked = json.dumps({"model": "auto", "input": "Count from 1 to 3"}).encode()
+        response = json.loads((await request(connection, asked)).data)
+        assert response["output"][-1]["content"][0]["text"] == "1 2 3"
+        asked = json.dumps({"model": "auto", "prompt": "Count from 1 to 3"}).encode()
+        assert json.loads((await request(connection, asked)).data)["choices"][0]["text"] == "1 2 3"
+
+
+async def test_a_stream_is_a_message_a_chunk_and_an_empty_end(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        *chunks, end = await streamed(connection, chat("Count from 1 to 30", stream=True))
+        said = [json.loads(chunk.data)["choices"][0]["delta"].get("content") or "" for chunk in chunks]
+        assert "".join(said) == " ".join(map(str, range(1, 31)))
+        numbers = [message.headers[SEQUENCE] for message in (*chunks, end)]
+        assert numbers == [str(number) for number in range(1, len(chunks) + 2)]
+        assert end.headers[STATUS] == "200"
+        assert code(end) is None
+
+
+async def test_responses_are_streamed_as_events(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        asked = json.dumps({"model": "auto", "input": "Count from 1 to 3", "stream": True}).encode()
+        *events, end = await streamed(connection, asked)
+        kinds = [json.loads(event.data)["type"] for event in events]
+        assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+        assert end.headers[STATUS] == "200"
+
+
+async def test_the_owner_comes_from_the_authorization_header(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        made = json.dumps({"model": "auto", "input": "Hello"}).encode()
+        first = json.loads((await request(connection, made, Authorization="Bearer ann")).data)["id"]
+        again = json.dumps({"model": "auto", "input": "Hello", "previous_response_id": first}).encode()
+        assert code(await request(connection, again, Authorization="Bearer ann")) is None
+        assert code(await request(connection, again, Authorization="Bearer bob")) in ("400", "404")
+
+
+async def test_client_keys_are_demanded_where_they_are_set(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator, keys=("a-key",)), client(server) as connection:
+        assert code(await request(connection, b"Hello")) == "401"
+        assert code(await request(connection, b"Hello", Authorization="Bearer a-key")) is None
+
+
+async def test_headers_of_the_request_do_not_come_back(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        for body in (b"Hello", b"", chat("Hello"), chat("Hello", model="none")):
+            answer = await request(connection, body, Authorization="Bearer very-secret")
+            assert "very-secret" not in str(answer.headers)
+            assert "Authorization" not in answer.headers
+
+
+async def test_what_changes_nothing_is_named(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        answer = await request(connection, chat("Hello", seed=1))
+        assert answer.headers["x-cw-proxy-ignored"] == "seed"
+
+
+async def test_a_request_without_reply_asks_nobody(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        await connection.publish(SUBJECT, b"Hello")
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        assert emulator.stats.requests == 1
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+
+
+async def test_errors_are_text_for_text_and_json_for_json(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        empty = await request(connection, b" ")
+        assert (empty.data, code(empty)) == (b"The text is empty.", "400")
+        assert empty.headers["Nats-Service-Error"] == "The text is empty."
+        unknown = await request(connection, chat("Hello", model="none-such"))
+        assert json.loads(unknown.data)["error"]["code"] == "model_not_found"
+        assert (code(unknown), unknown.headers[STATUS]) == ("404", "404")
+
+
+async def test_a_refused_stream_ends_as_streams_do(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        error, end = await streamed(connection, chat("Hello", model="none-such", stream=True))
+        assert json.loads(error.data)["error"]["code"] == "model_not_found"
+        assert code(error) == code(end) == "404"
+        error, end = await streamed(connection, chat("Hello", stream=True, messages="none"))
+        assert code(error) == code(end) == "400"
+
+
+async def test_an_error_within_a_stream_is_in_its_end(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        asked = chat("Break the stream after 1 pieces by drop. Count from 1 to 30", stream=True)
+        *chunks, end = await streamed(connection, asked)
+        assert json.loads(chunks[-1].data)["error"]["type"] == "upstream_error"
+        assert code(end) == end.headers[STATUS] == "502"
+
+
+async def test_an_answer_that_takes_too_long(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["hang"] = HANG
+    async with working(server, emulator, timeout=0.2), client(server) as connection:
+        assert code(await request(connection, b"play the script hang")) == "504"
+        *chunks, end = await streamed(connection, chat("play the script hang", stream=True))
+        assert chunks
+        assert code(end) == "504"
+        await until(lambda: emulator.stats.in_flight == 0, "the calls are dropped")
+
+
+# --- sizes ------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_too_large_names_streaming(tmp_path: Path, emulator: Emulator) -> None:
+    emulator.scripts["long"] = [{"text": "x" * 6000, "piece": 500}]
+    with nats_server(tmp_path, "max_payload: 4096") as server:
+        async with working(server, emulator) as worker, client(server) as connection:
+            for body in (b"play the script long", chat("play the script long")):
+                answer = await request(connection, body)
+                assert code(answer) == "413"
+                assert b"stream" in answer.data
+            *chunks, end = await streamed(connection, chat("play the script long", stream=True))
+            said = [json.loads(chunk.data)["choices"][0]["delta"].get("content") or "" for chunk in chunks]
+            assert ("".join(said), end.headers[STATUS]) == ("x" * 6000, "200")
+            assert not worker.lost.is_set()
+
+
+@pytest.mark.parametrize("around", range(-40, 41, 4))
+async def test_headers_count_as_well(tmp_path: Path, emulator: Emulator, around: int) -> None:
+    """Body and headers just below, at and above the server's limit: an answer or an error, and the connection stays."""
+    emulator.scripts["long"] = [{"text": "x" * (4096 + around), "piece": 500}]
+    with nats_server(tmp_path, "max_payload: 4096") as server:
+        async with working(server, emulator) as worker, client(server) as connection:
+            answer = await request(connection, b"play the script long")
+            assert code(answer) in (None, "413")
+            assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+            assert not worker.lost.is_set()
+
+
+async def test_a_limit_of_our_own(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator, max_reply_bytes=300), client(server) as connection:
+        assert code(await request(connection, b"Count from 1 to 200")) == "413"
+        assert code(await request(connection, b"Count from 1 to 20")) is None
+
+
+# --- many at once -----------------------------------------------------------------------------------------
+
+
+async def test_a_slow_request_holds_nobody_up(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["hang"] = HANG
+    async with working(server, emulator), client(server) as connection:
+        slow = asyncio.create_task(request(connection, b"play the script hang"))
+        await until(lambda: emulator.stats.in_flight == 1, "the slow one is under way")
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        assert not slow.done()
+        slow.cancel()
+
+
+async def test_no_more_at_once_than_allowed(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["pause"] = [{"delay": 0.05}, {"text": "done"}]
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, emulator.stats.in_flight)
+            await asyncio.sleep(0.002)
+
+    async with working(server, emulator, concurrency=3), client(server) as connection:
+        watching = asyncio.create_task(watch())
+        answers = await asyncio.gather(*(request(connection, b"play the script pause") for _ in range(12)))
+        watching.cancel()
+    assert [answer.data for answer in answers] == [b"done"] * 12
+    assert most == 3
+
+
+async def test_each_request_goes_to_one_of_a_group(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), working(server, emulator), client(server) as connection:
+        for _ in range(10):
+            await request(connection, b"Hello")
+        assert emulator.stats.requests == 10
+
+
+async def test_the_service_tells_its_numbers(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["pause"] = [{"delay": 0.1}, {"text": "done"}]
+    async with working(server, emulator), client(server) as connection:
+        await request(connection, b"play the script pause")
+        await request(connection, b"")
+        told = json.loads((await connection.request("$SRV.STATS.cw-proxy", b"", timeout=PATIENCE)).data)
+        [endpoint] = told["endpoints"]
+        assert (endpoint["subject"], endpoint["queue_group"]) == (SUBJECT, "cw-proxy")
+        assert (endpoint["num_requests"], endpoint["num_errors"]) == (2, 1)
+        assert endpoint["last_error"] == "400:invalid_request"
+        assert endpoint["processing_time"] >= 100_000_000
+        assert endpoint["data"] == {"active": 0, "cancelled": 0}
+        info = json.loads((await connection.request("$SRV.INFO.cw-proxy", b"", timeout=PATIENCE)).data)
+        assert info["endpoints"][0]["subject"] == SUBJECT
+
+
+# --- clients that vanish, servers that go, the end --------------------------------------------------------
+
+
+async def test_a_client_that_is_gone_ends_the_call(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["endless"] = [{"repeat": 100_000, "steps": [{"text": "More. "}, {"delay": 0.01}]}]
+    async with working(server, emulator) as worker, client(server) as connection:
+        inbox = connection.new_inbox()
+        subscription = await connection.subscribe(inbox)
+        await connection.publish(SUBJECT, chat("play the script endless", stream=True), reply=inbox)
+        await subscription.next_msg(PATIENCE)
+        assert emulator.stats.in_flight == 1
+        await subscription.unsubscribe()
+        await until(lambda: emulator.stats.cancelled_by_client == 1, "the service sees its client leave")
+        assert worker._counts.cancelled == 1
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+
+
+async def test_the_server_may_come_and_go(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker:
+        async with client(server) as connection:
+            assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        server.kill()
+        server.start()
+        async with client(server) as connection:
+            async with asyncio.timeout(PATIENCE):
+                while (await _try(connection)) != b"1 2":
+                    await asyncio.sleep(0.05)
+        assert not worker.lost.is_set()
+
+
+async def _try(connection: Any) -> bytes:
+    import nats.errors
+
+    try:
+        return (await connection.request(SUBJECT, b"Count from 1 to 2", timeout=1)).data
+    except nats.errors.Error:
+        return b""
+
+
+async def test_a_connection_closed_for_good_is_lost(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker:
+        # More than the server takes: it says so, and the client library gives up.
+        await worker._client.publish(SUBJECT, b"x" * 1_048_576, headers={"a": "b"})
+        async with asyncio.timeout(PATIENCE):
+            await worker.lost.wait()
+
+
+async def test_draining_answers_what_was_delivered(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["pause"] = [{"delay": 0.2}, {"text": "done"}]
+    async with working(server, emulator, concurrency=5) as worker, client(server) as connection:
+        asked = [asyncio.create_task(request(connection, b"play the script pause")) for _ in range(20)]
+        await until(lambda: emulator.stats.in_flight == 5, "some are under way")
+        assert await worker.drain()
+        assert [answer.data for answer in await asyncio.gather(*asked)] == [b"done"] * 20
+        assert not worker.lost.is_set()
+
+
+async def test_draining_has_an_end(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["hang"] = HANG
+    async with working(server, emulator, drain_timeout=0.2) as worker, client(server) as connection:
+        asked = asyncio.create_task(request(connection, b"play the script hang"))
+        await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+        assert not await worker.drain()
+        await worker.stop()
+        await until(lambda: emulator.stats.in_flight == 0, "the call is dropped")
+        asked.cancel()

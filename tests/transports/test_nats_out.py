@@ -1,0 +1,54 @@
+"""The small client against a service of nats-py's own: what it gives out, and what it refuses to send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nats.aio.msg import Msg
+from nats_peers import SUBJECT, client, nats_server
+
+from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
+from cw_proxy.nats_settings import NatsConfig
+from cw_proxy.transports.nats_out import asked
+
+
+async def answers(folder: Path, body: bytes, *, streamed: bool = False) -> list[bytes]:
+    """A service that answers by the request: parts, an error, or nothing."""
+    with nats_server(folder, "max_payload: 4096") as server:
+        async with client(server) as connection:
+
+            async def reply(message: Msg) -> None:
+                for part in message.data.split(b",") if message.data != b"silence" else []:
+                    error = {"Nats-Service-Error": "No.", "Nats-Service-Error-Code": "418"} if part == b"no" else None
+                    await connection.publish(message.reply, part, headers=error)
+
+            await connection.subscribe(SUBJECT, cb=reply)
+            await connection.flush()
+            await connection.flush()
+            config = NatsConfig(server=server.url, timeout=0.3)
+            return [data async for data in asked(config, body, {"a": "b"}, streamed=streamed)]
+
+
+async def test_a_whole_answer_is_one_message(tmp_path: Path) -> None:
+    assert await answers(tmp_path, b"one,two") == [b"one"]
+
+
+async def test_a_stream_ends_with_an_empty_message(tmp_path: Path) -> None:
+    assert await answers(tmp_path, b"one,two,,three", streamed=True) == [b"one", b"two"]
+
+
+@pytest.mark.parametrize(("body", "error"), [(b"one,no", ProxyError), (b"silence", UpstreamTimeout)])
+async def test_what_goes_wrong(tmp_path: Path, body: bytes, error: type[ProxyError]) -> None:
+    with pytest.raises(error):
+        await answers(tmp_path, body, streamed=True)
+
+
+async def test_a_request_too_large_is_not_sent(tmp_path: Path) -> None:
+    with pytest.raises(RequestTooLarge):
+        await answers(tmp_path, b"x" * 4090)
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    with nats_server(tmp_path) as server, pytest.raises(NatsUnavailable, match="Nobody listens"):
+        [data async for data in asked(NatsConfig(server=server.url), b"Hello", {}, streamed=False)]
