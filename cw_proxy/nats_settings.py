@@ -1,7 +1,7 @@
-"""Settings of `cw-proxy nats`: defaults < YAML file < command line, resolved into one NatsConfig.
+"""Settings of `cw-proxy nats`: defaults < YAML file < command line, resolved into one NatsConfig; and what they name.
 
-In: the file's text, the flags given. Out: a NatsConfig, or ConfigError naming the setting, never its value. Refuses to
-know what settings do.
+In: the file's text, the flags given. Out: a NatsConfig, the seed and the TLS context of one, or ConfigError naming the
+setting, never its value. Refuses to know connections.
 
 The keys of the file are those of a tool that people have files for already; ours beside them are queue_group,
 concurrency, timeout and max_reply_bytes.
@@ -10,6 +10,7 @@ concurrency, timeout and max_reply_bytes.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -178,6 +179,61 @@ def _checked(config: NatsConfig) -> NatsConfig:
     return config
 
 
+# --- the files that settings name --------------------------------------------------------------------------
+
+
+def seed_of(config: NatsConfig) -> str | None:
+    """From a file of a bare seed, or one with a frame around it. Raises ConfigError."""
+    import nkeys
+
+    if config.nkey_seed_file is None:
+        return None
+    try:
+        lines = Path(config.nkey_seed_file).expanduser().read_text("ascii").split()
+    except OSError as fault:
+        raise ConfigError(f"The nkey seed file {config.nkey_seed_file} cannot be read: {fault.strerror}.") from None
+    except UnicodeDecodeError:
+        lines = []
+    try:
+        seed = next(line for line in lines if line.startswith("SU"))
+        nkeys.from_seed(bytearray(seed.encode())).wipe()
+    except Exception:  # noqa: BLE001 - whatever its parts raise, it is about the file, and may show it
+        raise ConfigError(f"The nkey seed file {config.nkey_seed_file} holds no user's seed (SU…).") from None
+    return seed
+
+
+def context_of(tls: Tls) -> ssl.SSLContext | None:
+    """Raises ConfigError."""
+    if not tls.enabled:
+        return None
+    context = ssl.create_default_context()
+    for name, path in (("tls.ca", tls.ca), ("tls.cert", tls.cert), ("tls.key", tls.key)):
+        _check_readable(name, path)
+    try:
+        if tls.ca:
+            context = ssl.create_default_context(cafile=tls.ca)
+    except ssl.SSLError:
+        raise ConfigError(f"The file of 'tls.ca', {tls.ca}, holds no certificate in PEM.") from None
+    try:
+        if tls.cert and tls.key:
+            # An empty password: a key that has one is an error, not a question on the terminal.
+            context.load_cert_chain(tls.cert, tls.key, password="")
+    except (ssl.SSLError, ValueError):
+        raise ConfigError("The files of 'tls.cert' and 'tls.key' are no certificate and its key in PEM.") from None
+    return context
+
+
+def _check_readable(name: str, path: str | None) -> None:
+    try:
+        if path:
+            Path(path).read_bytes()
+    except OSError as fault:
+        raise ConfigError(f"The file of {name!r}, {path}, cannot be read: {fault.strerror}.") from None
+
+
+# --- the server, and subjects on it -----------------------------------------------------------------------
+
+
 def address(server: str) -> str:
     """Host and port, without what else a URL may hold: a password. Raises ConfigError."""
     try:
@@ -188,3 +244,12 @@ def address(server: str) -> str:
     if parts.scheme not in _SCHEMES or not host or re.search(r"\s", server):
         raise ConfigError("'server' must be nats://HOST[:PORT], or tls://HOST[:PORT].")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def inboxes_of(prefix: str | None) -> str:
+    """What the subjects of a client's inboxes begin with. Raises ConfigError."""
+    if prefix is None:
+        return "_INBOX"
+    if not re.search(_TOKENS, prefix):
+        raise ConfigError("The inbox prefix must be a subject such as _INBOX.ann, without wildcards.")
+    return prefix

@@ -25,6 +25,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from servers import PATIENCE, TOKEN, Program, program, urls
 
+from cw_proxy.nats_settings import NatsConfig, Tls
+
 SUBJECT = "openai_requests"
 _SERVER = str(Path(sys.executable).parent / "nats-server")
 
@@ -51,9 +53,12 @@ class NatsServer:
 
     def reload(self, extra: str) -> None:
         """Another configuration, without losing connections."""
-        assert self._process is not None
         self.configuration.write_text(f'listen: "127.0.0.1:{self.port}"\n{extra}\n')
-        self._process.send_signal(signal.SIGHUP)
+        self.signal(signal.SIGHUP)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         assert self._process is not None
@@ -103,6 +108,23 @@ class Certificates:
 def _write(certificate: trustme.LeafCert, cert: Path, key: Path) -> None:
     certificate.cert_chain_pems[0].write_to_path(cert)
     certificate.private_key_pem.write_to_path(key)
+
+
+class Site:
+    """A folder of keys and certificates, and the configuration of a server that demands both."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key, self.other_key = Nkey(folder), Nkey(folder, "other")
+        self.ours, self.foreign = Certificates(folder), Certificates(folder, "foreign")
+        self.strict = f"authorization {{ users: [{{ nkey: {self.key.public} }}] }}\n{self.ours.demanded}"
+
+    def tls(self, **changes: Any) -> Tls:
+        paths = {"ca": self.ours.ca, "cert": self.ours.cert, "key": self.ours.key, **changes}
+        return Tls(True, **{name: str(path) for name, path in paths.items() if path is not None})
+
+    def config(self, **changes: Any) -> NatsConfig:
+        return NatsConfig(**{"nkey_seed_file": str(self.key.file), "tls": self.tls(), **changes})
 
 
 # --- asking -----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_file", type=click.File("rb"), metavar="FILE", help="Send this JSON body; - is stdin.")
 @click.option("--stream", is_flag=True, help="Show the answer as it comes.")
 @option("api_key", metavar="KEY", help="Whose conversation it is; workers may demand it.")
+@option("inbox_prefix", metavar="TEXT", help="Where answers come to, as your permissions have it.  [default: _INBOX]")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds between messages.  [default: 300]")
 def ask(
     prompt: str | None,
@@ -31,6 +32,7 @@ def ask(
     json_file: BinaryIO | None,
     stream: bool,
     api_key: str | None,
+    inbox_prefix: str | None,
     timeout: float | None,
     **flags: Any,
 ) -> None:
@@ -42,6 +44,7 @@ def ask(
 
     from cw_proxy import nats_settings
 
+    inboxes = nats_settings.inboxes_of(inbox_prefix)
     config = nats_settings.load({**flags, "nats_server": nats or flags["nats_server"]}, path=config_file)
     config = msgspec.structs.replace(config, timeout=timeout or config.timeout)
     settings.set_up_logging(False)
@@ -52,23 +55,28 @@ def ask(
     else:
         body = _text_body(prompt if prompt is not None else sys.stdin.read(), stream)
         show = _delta if stream else _text
-    settings.run(_asked(config, body, headers, stream, show))
+    asking = _asking(config, body, headers, streamed=stream, inboxes=inboxes)
+    settings.run(_shown(asking, show))
     if show is not _line:
         click.echo()
 
 
-async def _asked(
-    config: NatsConfig, body: bytes, headers: dict[str, str], stream: bool, show: Callable[[bytes], None]
-) -> None:
-    from contextlib import aclosing
-
+def _asking(
+    config: NatsConfig, body: bytes, headers: dict[str, str], *, streamed: bool, inboxes: str
+) -> AsyncGenerator[bytes, None]:
     from cw_proxy.errors import ConfigError
 
     try:
         from cw_proxy.transports.nats_out import asked
     except ModuleNotFoundError:
         raise ConfigError("NATS needs more packages: pip install 'cw-proxy[nats]'.") from None
-    async with aclosing(asked(config, body, headers, streamed=stream)) as messages:
+    return asked(config, body, headers, streamed=streamed, inboxes=inboxes)
+
+
+async def _shown(messages: AsyncGenerator[bytes, None], show: Callable[[bytes], None]) -> None:
+    from contextlib import aclosing
+
+    async with aclosing(messages):
         async for data in messages:
             show(data)
 

@@ -5,130 +5,84 @@ end; `$SRV` answers. Refuses to know bodies beyond which protocol they belong to
 
 The client library calls back for one message after the other: each gets a task of its own, and the semaphore taken
 before it holds back what would be too much. Answers are published, never "responded": that would send the request's
-headers, keys among them, back.
+headers, keys among them, back (transports.md §1).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from contextlib import aclosing, suppress
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
 from secrets import token_hex
+from weakref import WeakValueDictionary
 
 import msgspec
 import nats.micro
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error
-from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER
+from nats.aio.subscription import Subscription
+from nats.errors import Error, OutboundBufferLimitError, SlowConsumerError
 from nats.micro.request import Request as Message
 from nats.micro.service import EndpointStats, Service
 
 from cw_proxy import __version__
-from cw_proxy.errors import ProxyError, RequestTooLarge, UpstreamTimeout
+from cw_proxy.errors import NatsRefused, NatsUnavailable, Overloaded, ProxyError, RequestTooLarge, UpstreamTimeout
 from cw_proxy.events import Fail
-from cw_proxy.exchange import Asker
-from cw_proxy.guard import Guard
-from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Send, Subject
+from cw_proxy.front import Front, Streamed
+from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.protocols import PROTOCOLS
-from cw_proxy.rounds import Batches, answers
-from cw_proxy.router import Router
-from cw_proxy.transports.http_in.endpoints import fresh_stamp, read_action, whole_answer
-from cw_proxy.transports.nats_link import Watch, connect, size
+from cw_proxy.subjects import Subjects
+from cw_proxy.transports.nats_out import Watch, connect
 from cw_proxy.wire import sse
+from cw_proxy.wire.nats_message import SEQUENCE, STATUS, failure, nobody_listens, size
 
 log = logging.getLogger(__name__)
 
-SEQUENCE, STATUS = "Cw-Sequence", "Cw-Status"
-_GONE = "503"  # the server's word for: nobody listens there
-_DESCRIPTION = 500  # characters of an error in a header
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# Of our own, so that a server's configuration can grant these alone.
+_INBOXES = "_INBOX.cw-proxy"
+_CONFIRM = 0.05  # seconds between questions to the server whether it has taken what was sent
+_COMEBACK = 10.0  # seconds after a break within which askers come back
+_AGAIN = 0.1  # seconds between tries to reach them
 
 
-class Kinds:
-    """Which protocol a body belongs to."""
-
-    def __init__(self) -> None:
-        self._by_member: dict[str | None, ClientProtocol] = {}
-        for protocol in (make() for make in PROTOCOLS):
-            for binding in protocol.bindings:
-                if isinstance(binding, Subject):
-                    self._by_member.setdefault(binding.member, protocol)
-
-    def of(self, body: bytes) -> tuple[ClientProtocol, bool]:
-        """The protocol, and whether a stream is wanted: also a body that is refused ends as it was to end."""
-        found = _members_of(body)
-        member = next((name for name in self._by_member if name in found), None)
-        streamed = member is not None and bytes(found.get("stream", b"")).strip() == b"true"
-        return self._by_member[member], streamed
+class Gone(Exception):
+    """Nobody listens where an answer was to go."""
 
 
-def _members_of(body: bytes) -> dict[str, msgspec.Raw]:
-    if body.lstrip()[:1] != b"{":
-        return {}
-    try:
-        return _members.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-
-
-class Counts:
-    """What `$SRV.STATS` tells: the library's own numbers are those of starting a task."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.errors = 0
-        self.cancelled = 0
-        self.active = 0
-        self.nanoseconds = 0
-        self.last_error: str | None = None
-
-    def failed(self, error: ProxyError) -> None:
-        self.errors += 1
-        self.last_error = f"{error.status}:{error.code}"
-
-    def told(self, stats: EndpointStats) -> dict[str, int]:
-        stats.num_requests = self.requests
-        stats.num_errors = self.errors
-        stats.last_error = self.last_error
-        stats.processing_time = self.nanoseconds
-        stats.average_processing_time = self.nanoseconds // max(1, self.requests - self.active)
-        return {"active": self.active, "cancelled": self.cancelled}
-
-
-class NatsWorker(Watch):
+class NatsWorker:
     """`start`, then `drain` and `stop`. `lost` is set when the connection is gone for good."""
 
-    def __init__(self, exchange: Router, guard: Guard, config: NatsConfig, drain_timeout: float) -> None:
-        self._exchange = exchange
-        self._guard = guard
+    def __init__(self, front: Front, config: NatsConfig, drain_timeout: float) -> None:
+        self._front = front
         self._config = config
         self._drain_timeout = drain_timeout
-        self._kinds = Kinds()
+        self._subjects = Subjects(make() for make in PROTOCOLS)
         self._counts = Counts()
         self._room = asyncio.Semaphore(config.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._streams: dict[str, asyncio.Task[None]] = {}  # by the subject that tells of a client that is gone
-        self._stopping = False
-        self.lost = asyncio.Event()
+        self._line = Line()
+        self.lost = self._line.lost
 
     async def start(self) -> None:
         """Raises ConfigError, NatsRefused, NatsUnavailable."""
-        self._client: Client = await connect(self._config, self)
+        await self._line.open(self._config)
         log.info("Connected to NATS Server")
-        self._back = self._client.new_inbox()
-        await self._client.subscribe(f"{self._back}.*", cb=self._undelivered)
         self._service = await self._serve_subject()
-        # One flush overtakes the subscriptions that wait to be written; after the second they stand.
-        await self._client.flush()
-        await self._client.flush()
+        await self._line.flush()
+        for words in self._line.told():
+            if "subscription" in words and f'"{self._config.subject.lower()}"' in words:
+                await self.stop()
+                raise NatsRefused(f"The NATS server does not permit us to subscribe to {self._config.subject!r}.")
+            log.warning("NATS: %s", words)
         log.info("Listening for requests on '%s'", self._config.subject)
 
     async def _serve_subject(self) -> Service:
         service = await nats.micro.add_service(
-            self._client,
+            self._line.client,
             name="cw-proxy",
             version=__version__.partition("+")[0],
             description="Questions to a model: plain text, or JSON of OpenAI's APIs.",
@@ -143,52 +97,27 @@ class NatsWorker(Watch):
 
     async def drain(self) -> bool:
         """No new requests; those that were delivered are answered. False when the time limit came first."""
-        self._stopping = True
+        self._line.ending = True
         try:
             async with asyncio.timeout(self._drain_timeout):
-                # Unsubscribing would throw away what is delivered, and draining the connection is deaf to our tasks.
                 for endpoint in self._service._endpoints:
                     if endpoint._subscription is not None:
-                        await endpoint._subscription.drain()
+                        await self._line.unsubscribe(endpoint._subscription)
                 while self._tasks:
                     await asyncio.wait(self._tasks)
-                await self._client.drain()
+                await self._line.settle()
+                await self._line.client.drain()
         except (TimeoutError, Error):
             return False
         return True
 
     async def stop(self) -> None:
         """Whatever is still going on is broken off."""
-        self._stopping = True
+        self._line.ending = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if not self._client.is_closed:
-            with suppress(Error, OSError):
-                await self._client.close()
-
-    # --- what happens to the connection ---
-
-    async def error(self, fault: Exception) -> None:
-        log.warning("NATS: %s", str(fault).strip() or type(fault).__name__)
-
-    async def disconnected(self) -> None:
-        if not self._stopping:
-            log.warning("The connection to the NATS server broke; connecting again")
-
-    async def reconnected(self) -> None:
-        log.warning("Connected to NATS Server again")
-
-    async def closed(self) -> None:
-        if not self._stopping:
-            self.lost.set()
-
-    async def _undelivered(self, message: Msg) -> None:
-        """Nobody listens where a stream goes to: its question is dropped upstream as well."""
-        task = self._streams.get(message.subject)
-        if task is not None and (message.headers or {}).get("Status") == _GONE:
-            self._counts.cancelled += 1
-            task.cancel()
+        await self._line.close()
 
     # --- a request ---
 
@@ -203,29 +132,28 @@ class NatsWorker(Watch):
         self._room.release()
 
     async def _answer(self, message: Message) -> None:
-        self._counts.requests += 1
-        self._counts.active += 1
-        began = time.perf_counter_ns()
-        try:
-            # Without a reply subject there is nobody to answer.
-            if to := message._msg.reply:
-                await self._answer_to(Reply(self._client, to, self._config.max_reply_bytes), message)
-        except Error as fault:
-            # The connection's own trouble is told by the callbacks above.
-            log.warning("an answer was lost: %s", type(fault).__name__)
-        finally:
-            self._counts.active -= 1
-            self._counts.nanoseconds += time.perf_counter_ns() - began
+        to = message._msg.reply
+        # Without a reply subject there is nobody to answer; with ours, each answer would be a request again.
+        if not to or to == self._config.subject:
+            return
+        with self._counts.one():
+            try:
+                await self._answer_to(Reply(self._line, to, self._config.max_reply_bytes), message)
+            except (Gone, asyncio.CancelledError):
+                self._counts.cancelled += 1
+            except Error as fault:
+                log.warning("an answer was lost: %s", type(fault).__name__)
 
     async def _answer_to(self, reply: Reply, message: Message) -> None:
-        protocol, streamed = self._kinds.of(message.data)
+        protocol, streamed = self._subjects.of(message.data)
+        log.debug("Handling a request of %d bytes: %s", len(message.data), protocol.name)
         try:
             await self._in_time(reply, protocol, message)
         except ProxyError as error:
             await self._fail(reply, protocol, error, streamed)
-        except Error:
+        except (Error, Gone):
             raise
-        except Exception:
+        except Exception:  # the outermost edge: the asker is told that something went wrong, and nothing of what
             log.exception("internal error")
             await self._fail(reply, protocol, ProxyError("Internal error."), streamed)
 
@@ -238,62 +166,82 @@ class NatsWorker(Watch):
 
     async def _asked(self, reply: Reply, protocol: ClientProtocol, message: Message) -> None:
         headers = {name.lower(): value for name, value in (message.headers or {}).items()}
-        caller = Caller(self._guard.owner(headers), headers, stamp=fresh_stamp)
-        action = await read_action(protocol, caller, message.data)
-        if isinstance(action, Send):
-            return await reply.whole(action.frame)
-        plan = await self._exchange.plan(action.request)
-        if plan.ignored:
-            reply.extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
-        batches = answers(self._exchange, plan, Asker(caller.owner, caller.headers))
-        if action.stream:
-            return await self._streamed(reply, action, batches)
-        return await reply.whole(await whole_answer(action, batches, fresh_stamp()))
-
-    async def _streamed(self, reply: Reply, ask: Ask, batches: Batches) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type
-        reply.back = f"{self._back}.{token_hex(8)}"
-        self._streams[reply.back] = task
-        try:
-            failed = await reply.stream(ask, batches)
-        finally:
-            del self._streams[reply.back]
-        if failed is not None:
+        answer = await self._front.answer(protocol, self._front.caller(headers), message.data, reply.extra)
+        if not isinstance(answer, Streamed):
+            await reply.send(answer.body, {**reply.extra, STATUS: "200"})
+        elif failed := await reply.stream(answer):
             self._counts.failed(failed)
 
     async def _fail(self, reply: Reply, protocol: ClientProtocol, error: ProxyError, streamed: bool) -> None:
         self._counts.failed(error)
         shown = protocol.error(error)
-        body = b"" if reply.number else shown.body
-        if body:
-            await reply.send(body, {**shown.headers, **failure(error)})
+        if not reply.number:
+            await reply.send(shown.body, {**reply.extra, **shown.headers, **failure(error)})
         if streamed:
             await reply.end(error)
 
 
+class Counts:
+    """What `$SRV.STATS` tells: the library's own numbers are those of starting a task."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.cancelled = 0
+        self.active = 0
+        self.nanoseconds = 0
+        self.last_error: str | None = None
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self.requests += 1
+        self.active += 1
+        began = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.active -= 1
+            self.nanoseconds += time.perf_counter_ns() - began
+
+    def failed(self, error: ProxyError) -> None:
+        self.errors += 1
+        self.last_error = f"{error.status}:{error.code}"
+
+    def told(self, stats: EndpointStats) -> dict[str, int]:
+        stats.num_requests = self.requests
+        stats.num_errors = self.errors
+        stats.last_error = self.last_error
+        stats.processing_time = self.nanoseconds
+        stats.average_processing_time = self.nanoseconds // max(1, self.requests - self.active)
+        return {"active": self.active, "cancelled": self.cancelled}
+
+
 class Reply:
-    """Messages to one subject; `number` of them went out as a stream."""
+    """Messages to one asker: a whole answer, or a stream, of which `number` went out."""
 
-    def __init__(self, client: Client, to: str, max_bytes: int | None) -> None:
-        self._client = client
-        self._to = to
-        self._max_bytes = max_bytes
+    def __init__(self, line: Line, to: str, max_bytes: int | None) -> None:
+        self.to = to
         self.extra: dict[str, str] = {}
-        self.back = ""
         self.number = 0
+        self._line = line
+        self._max_bytes = max_bytes
+        # What the Line keeps here: see there.
+        self.streaming: asyncio.Task[None] | None = None
+        self.broken = False
+        self.back = ""
+        self.heard = -1
+        self.reaching = False
 
-    async def whole(self, body: bytes) -> None:
-        await self.send(body, {**self.extra, STATUS: "200"})
-
-    async def stream(self, ask: Ask, batches: Batches) -> ProxyError | None:
+    async def stream(self, answer: Streamed) -> ProxyError | None:
         """One message for each chunk, then the empty one; the error that ended it. Raises ProxyError before the
         first chunk, or when one is too large."""
-        encoder = ask.encoder(fresh_stamp())
         failed: ProxyError | None = None
-        async with aclosing(batches):
+        encoder = answer.encoder
+        self._line.expect(self)
+        self.streaming = asyncio.current_task()
+        async with aclosing(answer.batches):
             try:
-                async for events in batches:
+                async for events in answer.batches:
                     failed = next((event.error for event in events if isinstance(event, Fail)), None)
                     await self._chunks(encoder.feed(events))
                     if encoder.ended:
@@ -317,18 +265,213 @@ class Reply:
         said = failure(error) if error else {STATUS: "200"}
         await self.send(b"", {SEQUENCE: str(self.number + 1), **said})
 
-    async def send(self, data: bytes, headers: dict[str, str]) -> None:
+    async def send(self, body: bytes, headers: dict[str, str]) -> None:
         """Raises RequestTooLarge: the server would end the connection, and all that is under way on it."""
-        limit = min(self._client.max_payload, self._max_bytes or self._client.max_payload)
-        if size(data, headers) > limit:
+        limit = min(self._line.client.max_payload, self._max_bytes or self._line.client.max_payload)
+        if size(body, headers) > limit:
+            what = "A part of the answer" if self.streaming else "The answer"
+            advice = "" if self.streaming else ": ask with JSON and `stream: true`"
             raise RequestTooLarge(
-                f"The answer is larger than the {limit} bytes of a message: ask with JSON and `stream: true`.",
-                code="answer_too_large",
+                f"{what} is larger than the {limit} bytes of a message{advice}.", code="answer_too_large"
             )
-        await self._client.publish(self._to, data, reply=self.back, headers=headers)
+        await self._line.send(Parcel(self, body, headers))
+
+    def nobody_listens(self) -> None:
+        """A stream whose asker is gone ends, upstream as well."""
+        if self.reaching:
+            self.reaching = False
+        elif self.streaming is not None:
+            self.streaming.cancel()
 
 
-def failure(error: ProxyError) -> dict[str, str]:
-    """The headers of NATS's micro services; a header holds one line of ASCII."""
-    words = " ".join(error.message.split()).encode("ascii", "backslashreplace").decode()
-    return {ERROR_HEADER: words[:_DESCRIPTION], ERROR_CODE_HEADER: str(error.status), STATUS: str(error.status)}
+# --- the connection, and what it takes that no answer is lost with it -------------------------------------
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A message on its way."""
+
+    reply: Reply
+    body: bytes
+    headers: dict[str, str]
+
+
+class Line(Watch):
+    """Sends answers, and holds them back while there is no server.
+
+    What a server had not taken when the connection broke may be lost. So it is asked for its word every now and then:
+    without it, whole answers are sent again, and streams end with an error, since a part may be missing. Askers may
+    come back later than we do: after a break, the first message to each is repeated until somebody hears it.
+    """
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.ending = False
+        self._trouble: list[str] = []  # since the connection stands
+        self._telling = False
+        self._standing = asyncio.Event()
+        self._breaks = 0
+        self._returned = -math.inf  # when the connection stood again
+        self._unconfirmed: list[Parcel] = []
+        self._confirming: asyncio.Task[None] | None = None
+        self._repeating: set[asyncio.Task[None]] = set()
+        self._expecting: WeakValueDictionary[str, Reply] = WeakValueDictionary()
+
+    async def open(self, config: NatsConfig) -> None:
+        """Raises ConfigError, NatsRefused, NatsUnavailable."""
+        self.client: Client = await connect(config, self, inboxes=_INBOXES)
+        self._inbox = self.client.new_inbox()
+        await self.client.subscribe(f"{self._inbox}.*", cb=self._undelivered)
+        self._standing.set()
+
+    async def flush(self) -> None:
+        """Until the server has taken all that was written: one flush overtakes what still waits to be written."""
+        await self.client.flush()
+        await self.client.flush()
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """What was delivered is still taken. The library's `unsubscribe` throws it away; its `drain` flushes ahead of
+        its own UNSUB, and what comes between the two is thrown away as well."""
+        await self.client._send_unsubscribe(subscription._id)
+        await self.flush()
+        await subscription.drain()  # type: ignore[no-untyped-call] # nats-py leaves out its `-> None`
+
+    # --- sending ---
+
+    async def send(self, parcel: Parcel) -> None:
+        """Raises NatsUnavailable, once, for a stream that may have lost something; Gone; the library's errors."""
+        reply = parcel.reply
+        await self._standing.wait()
+        if reply.broken:
+            reply.broken = False
+            raise _broken()
+        self._unconfirmed.append(parcel)
+        if self._confirming is None or self._confirming.done():
+            self._confirming = asyncio.create_task(self._confirm())
+        if reply.heard != self._breaks and self._returning():
+            await self._reach(parcel)
+        else:
+            await self._publish(parcel)
+        reply.heard = self._breaks
+
+    async def _publish(self, parcel: Parcel) -> None:
+        reply = parcel.reply
+        # No room while the connection breaks, of which we are told in a moment: this parcel is unconfirmed.
+        with suppress(OutboundBufferLimitError):
+            await self.client.publish(reply.to, parcel.body, reply=reply.back, headers=parcel.headers)
+
+    def expect(self, reply: Reply) -> None:
+        """Has the reply told when nobody listens to it."""
+        reply.back = f"{self._inbox}.{token_hex(8)}"
+        self._expecting[reply.back] = reply
+
+    async def _undelivered(self, message: Msg) -> None:
+        reply = self._expecting.get(message.subject)
+        if reply is not None and nobody_listens(message.headers, message.data):
+            reply.nobody_listens()
+
+    # --- after a break ---
+
+    def _returning(self) -> bool:
+        return time.monotonic() < self._returned + _COMEBACK
+
+    async def _reach(self, parcel: Parcel) -> None:
+        reply = parcel.reply
+        if not reply.back:
+            self.expect(reply)
+        while True:
+            reply.reaching = True
+            await self._publish(parcel)
+            # The word that nobody listens comes before the answer to the flush. Where the connection breaks again, this
+            # parcel is unconfirmed.
+            with suppress(Error):
+                await self.flush()
+            heard, reply.reaching = reply.reaching, False
+            if heard:
+                return
+            if not self._returning():
+                raise Gone
+            await asyncio.sleep(_AGAIN)
+
+    async def _confirm(self) -> None:
+        while self._unconfirmed and not self.client.is_closed:
+            number, breaks = len(self._unconfirmed), self._breaks
+            await asyncio.sleep(_CONFIRM)
+            await self._standing.wait()
+            with suppress(Error):
+                await self.flush()
+                if breaks == self._breaks:
+                    del self._unconfirmed[:number]
+
+    async def _repeat(self, reply: Reply, parcels: list[Parcel]) -> None:
+        with suppress(Error, Gone):
+            if reply.streaming is not None and len(parcels) > 1:
+                await reply.end(_broken())
+            else:
+                for parcel in parcels:
+                    await self.send(parcel)
+
+    async def settle(self) -> None:
+        """Until the server has taken everything."""
+        while waiting := [task for task in (*self._repeating, self._confirming) if task and not task.done()]:
+            await asyncio.wait(waiting)
+
+    async def close(self) -> None:
+        for task in (*self._repeating, self._confirming):
+            if task is not None:
+                task.cancel()
+        if not self.client.is_closed:
+            with suppress(Error, OSError):
+                await self.client.close()
+
+    # --- what happens to the connection ---
+
+    def told(self) -> list[str]:
+        """What the server complained of so far; from now on it is logged."""
+        self._telling = True
+        return self._trouble
+
+    async def error(self, fault: Exception) -> None:
+        if isinstance(fault, SlowConsumerError) and fault.reply:
+            # More is waiting here than the library keeps: it throws this request away.
+            error = Overloaded("This worker has too many requests waiting.", retry_after=1)
+            await self.client.publish(fault.reply, error.body(), headers=failure(error))
+        words = str(fault).strip().removeprefix("nats: ") or type(fault).__name__
+        if words in self._trouble:
+            # A server that is away is missed again every second.
+            return
+        self._trouble.append(words)
+        if self._telling:
+            log.warning("NATS: %s", words)
+
+    async def disconnected(self) -> None:
+        self._standing.clear()
+        self._breaks += 1
+        lost: dict[Reply, list[Parcel]] = {}
+        for parcel in self._unconfirmed:
+            lost.setdefault(parcel.reply, []).append(parcel)
+        self._unconfirmed = []
+        for reply, parcels in lost.items():
+            if reply.streaming is not None and parcels[-1].body:
+                reply.broken = True
+                continue
+            task = asyncio.create_task(self._repeat(reply, parcels))
+            self._repeating.add(task)
+            task.add_done_callback(self._repeating.discard)
+        if not self.ending:
+            log.warning("The connection to the NATS server broke; connecting again")
+
+    async def reconnected(self) -> None:
+        self._returned = time.monotonic()
+        self._trouble.clear()
+        self._standing.set()
+        log.warning("Connected to NATS Server again")
+
+    async def closed(self) -> None:
+        # Whoever waits for a server is to find that there will be none.
+        self._standing.set()
+        if not self.ending:
+            self.lost.set()
+
+
+def _broken() -> ProxyError:
+    return NatsUnavailable("The connection to the NATS server broke: a part of this answer may be missing.")

@@ -1,52 +1,160 @@
-"""A small client: one request on a NATS subject, and its answer, whole or as it comes.
+"""The way out to a NATS server: a connection, with TLS and an nkey; and a small client that asks on it.
 
-In: a NatsConfig, a body, headers. Out: the bodies of the answer's messages, or what stands in its error headers.
-Refuses to know what bodies mean.
+In: a NatsConfig, callbacks; a body, headers. Out: a connected client, the bodies of an answer's messages; or errors of
+one clear line. Refuses to know what a connection is for and what bodies mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
+import nats
+from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import AuthorizationError, Error
 from nats.errors import TimeoutError as NatsTimeout
-from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER
 
-from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
-from cw_proxy.nats_settings import NatsConfig
-from cw_proxy.transports.nats_link import connect, size
+from cw_proxy.errors import NatsRefused, NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
+from cw_proxy.nats_settings import NatsConfig, address, context_of, seed_of
+from cw_proxy.wire.nats_message import ERROR, ERROR_CODE, SEQUENCE, nobody_listens, size
+
+Said = Callable[[Exception], Awaitable[None]]
+_PATIENCE = 10  # seconds for the first connection
+
+
+class Watch:
+    """What happens to a connection once it stands; nothing, unless somebody wants to know."""
+
+    async def error(self, fault: Exception) -> None: ...
+
+    async def disconnected(self) -> None: ...
+
+    async def reconnected(self) -> None: ...
+
+    async def closed(self) -> None: ...
+
+
+async def connect(config: NatsConfig, watch: Watch | None = None, *, inboxes: str = "_INBOX") -> Client:
+    """The first connection stands at once or not at all; later ones are tried for again for ever. `inboxes` is what
+    the subjects of its inboxes begin with. Raises ConfigError, NatsRefused, NatsUnavailable."""
+    watch = watch or Watch()
+    options = {"tls": context_of(config.tls), "nkeys_seed_str": seed_of(config)}
+    standing = False
+
+    async def error(fault: Exception) -> None:
+        if not standing:
+            raise fault
+        await watch.error(fault)
+
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            client = await nats.connect(
+                config.server,
+                name="cw-proxy",
+                error_cb=error,
+                disconnected_cb=watch.disconnected,
+                reconnected_cb=watch.reconnected,
+                closed_cb=watch.closed,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=1,
+                inbox_prefix=inboxes,
+                **{name: value for name, value in options.items() if value is not None},
+            )
+    except (OSError, Error, TimeoutError) as fault:
+        raise _explained(fault, config) from None
+    standing = True
+    return client
+
+
+def _explained(fault: Exception, config: NatsConfig) -> ProxyError:
+    place = f"The NATS server at {address(config.server)}"
+    words = str(fault).lower()
+    if isinstance(fault, AuthorizationError) or "authorization" in words or "authentication" in words:
+        what = "this nkey" if config.nkey_seed_file else "a client without an nkey: set nkey_seed_file"
+        return NatsRefused(f"{place} does not accept {what}.")
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return NatsRefused(f"{place} has a certificate that is not trusted here: see tls.ca. ({fault.verify_message})")
+    if isinstance(fault, ssl.SSLError):
+        return NatsRefused(f"{place} broke off the TLS handshake: see tls.cert and tls.key.")
+    if config.tls.enabled and isinstance(fault, ConnectionError) and not isinstance(fault, ConnectionRefusedError):
+        return NatsRefused(f"{place} closed the TLS connection: see tls.cert and tls.key.")
+    if "secure" in words or "tls" in words:
+        return NatsRefused(f"{place} and we do not agree about TLS: see tls.enabled.")
+    if isinstance(fault, TimeoutError):
+        return NatsUnavailable(f"{place} did not answer in time.")
+    reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else type(fault).__name__
+    return NatsUnavailable(f"{place} cannot be reached: {reason}.")
+
+
+# --- asking -----------------------------------------------------------------------------------------------
+
+
+class _Complaints(Watch):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def error(self, fault: Exception) -> None:
+        self.heard.append(str(fault).removeprefix("nats: "))
 
 
 async def asked(
-    config: NatsConfig, body: bytes, headers: Mapping[str, str], *, streamed: bool
+    config: NatsConfig, body: bytes, headers: Mapping[str, str], *, streamed: bool, inboxes: str = "_INBOX"
 ) -> AsyncGenerator[bytes, None]:
-    """Raises ConfigError, NatsRefused, NatsUnavailable, RequestTooLarge, UpstreamTimeout, and ProxyError for an answer
-    that is an error."""
-    connection = await connect(config)
+    """The body of each message of the answer, of a stream without its empty end. Raises ConfigError, NatsRefused,
+    NatsUnavailable, RequestTooLarge, UpstreamTimeout, and ProxyError for an answer that is an error or has a gap."""
+    complaints = _Complaints()
+    connection = await connect(config, complaints, inboxes=inboxes)
     try:
-        if size(body, headers) > connection.max_payload:
-            raise RequestTooLarge(f"The request is larger than the {connection.max_payload} bytes of a message.")
-        inbox = connection.new_inbox()
-        subscription = await connection.subscribe(inbox)
-        await connection.publish(config.subject, body, reply=inbox, headers=dict(headers) or None)
+        subscription = await _sent(connection, config, body, headers)
+        if complaints.heard:
+            raise NatsRefused(f"The NATS server does not permit it: {complaints.heard[0]}.")
+        expected = 1
         while True:
-            try:
-                message = await subscription.next_msg(config.timeout)
-            except NatsTimeout:
-                raise UpstreamTimeout(f"No answer came within {config.timeout:g} s.") from None
-            _check(message, config.subject)
-            if streamed and not message.data:
+            message = await _next(subscription, config)
+            if not streamed:
+                yield message.data
+                return
+            _check_sequence(message, expected)
+            if not message.data:
                 return
             yield message.data
-            if not streamed:
-                return
+            expected += 1
+    except Error as fault:
+        raise NatsUnavailable(f"The NATS server cannot be asked: {type(fault).__name__}.") from None
     finally:
         await connection.close()
 
 
-def _check(message: Msg, subject: str) -> None:
+async def _sent(connection: Client, config: NatsConfig, body: bytes, headers: Mapping[str, str]) -> Subscription:
+    if size(body, headers) > connection.max_payload:
+        raise RequestTooLarge(f"The request is larger than the {connection.max_payload} bytes of a message.")
+    inbox = connection.new_inbox()
+    subscription = await connection.subscribe(inbox)
+    await connection.publish(config.subject, body, reply=inbox, headers=dict(headers) or None)
+    # What the server does not permit, it says before it answers the second flush; the first may overtake the request.
+    await connection.flush()
+    await connection.flush()
+    return subscription
+
+
+async def _next(subscription: Subscription, config: NatsConfig) -> Msg:
+    try:
+        message = await subscription.next_msg(config.timeout)
+    except NatsTimeout:
+        raise UpstreamTimeout(f"No answer came within {config.timeout:g} s.") from None
     headers = message.headers or {}
-    if headers.get("Status") == "503":
-        raise NatsUnavailable(f"Nobody listens on {subject!r}.")
-    if ERROR_CODE_HEADER in headers:
-        raise ProxyError(f"{headers[ERROR_CODE_HEADER]}: {headers.get(ERROR_HEADER, '')}")
+    if nobody_listens(headers, message.data):
+        raise NatsUnavailable(f"Nobody listens on {config.subject!r}.")
+    if ERROR_CODE in headers:
+        raise ProxyError(f"{headers[ERROR_CODE]}: {headers.get(ERROR, '')}")
+    return message
+
+
+def _check_sequence(message: Msg, expected: int) -> None:
+    """Core NATS delivers a message once or not at all: what is missing shows in the numbers only."""
+    found = (message.headers or {}).get(SEQUENCE, str(expected))
+    if found != str(expected):
+        raise ProxyError(f"A part of the answer is missing: message {found} came where {expected} was to come.")

@@ -29,3 +29,10 @@ def test_a_stricter_level_is_left_alone():
         assert logger.level == logging.ERROR
     finally:
         logger.setLevel(logging.WARNING)
+
+
+def test_asyncio_warns_of_real_trouble_only(caplog):
+    cap_third_party_loggers()
+    logging.getLogger("asyncio").warning("returning true from eof_received() has no effect when using ssl")
+    logging.getLogger("asyncio").error("Task exception was never retrieved")
+    assert caplog.messages == ["Task exception was never retrieved"]

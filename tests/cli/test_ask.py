@@ -25,6 +25,14 @@ def test_text(url: str) -> None:
     done = run("ask", "--nats", url, "Count from 1 to 3")
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 2 3\n", "")
     assert run("ask", "--nats-server", url, text="Count from 1 to 3").stdout == "1 2 3\n"
+    assert run("ask", "--nats", url, "--inbox-prefix", "_INBOX.ann", "Count from 1 to 3").stdout == "1 2 3\n"
+
+
+@pytest.mark.parametrize("prefix", ["a.>", "a b", "a..b", "*"])
+def test_a_prefix_that_is_none(url: str, prefix: str) -> None:
+    done = run("ask", "--nats", url, "--inbox-prefix", prefix, "Hello")
+    assert done.returncode == 2
+    assert "prefix" in done.stderr
 
 
 def test_a_streamed_text(url: str) -> None:

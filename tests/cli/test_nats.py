@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from nats_peers import SUBJECT, Certificates, NatsServer, Nkey, client, nats_server, request, worker
+import yaml
+from nats_peers import SUBJECT, Certificates, NatsServer, Nkey, Site, client, nats_server, request, worker
 from servers import PATIENCE, TOKEN, run, until, urls
 
 from cw_proxy.emulator import Emulator
@@ -77,6 +78,48 @@ nats:
         assert done.returncode == 7
         assert "does not accept this nkey" in done.stderr
         assert other.seed[:12] not in done.stderr
+
+
+# What is changed in a file that is right; the exit code; what is said.
+NOT_ACCEPTED: dict[str, tuple[dict[str, str], int, str]] = {
+    "a wrong nkey": ({"nkey_seed_file": "other.nk"}, 7, "does not accept this nkey."),
+    "no nkey": ({"nkey_seed_file": ""}, 7, "does not accept a client without an nkey: set nkey_seed_file."),
+    "a foreign certificate": ({"cert": "foreign-cert.pem", "key": "foreign-key.pem"}, 7, "see tls.cert and tls.key."),
+    "no certificate": ({"cert": "", "key": ""}, 7, "see tls.cert and tls.key."),
+    "no authority": ({"ca": ""}, 7, "has a certificate that is not trusted here: see tls.ca."),
+    "a missing authority": ({"ca": "none.pem"}, 2, "none.pem, cannot be read: No such file or directory."),
+    "a seed that cannot be read": ({"nkey_seed_file": ""}, 2, "cannot be read: Is a directory."),
+    "a seed that is none": ({"nkey_seed_file": "ours-ca.pem"}, 2, "holds no user's seed (SU…)."),
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def strict(site: Site) -> Iterator[NatsServer]:
+    with nats_server(site.folder, site.strict) as running:
+        yield running
+
+
+@pytest.mark.parametrize("case", NOT_ACCEPTED)
+def test_what_is_not_accepted_is_one_line(tmp_path: Path, site: Site, strict: NatsServer, case: str) -> None:
+    changes, code, words = NOT_ACCEPTED[case]
+    files = {"nkey_seed_file": "user.nk", "cert": "ours-cert.pem", "key": "ours-key.pem", "ca": "ours-ca.pem"} | changes
+    paths = {name: str(site.folder / file) for name, file in files.items() if file}
+    if case == "a seed that cannot be read":
+        paths["nkey_seed_file"] = str(site.folder)
+    seed = paths.pop("nkey_seed_file", None)
+    text = yaml.safe_dump({"nats": {"server": strict.url, "nkey_seed_file": seed, "tls": {"enabled": True, **paths}}})
+    done = run("nats", "--config", written(tmp_path, text), environment=READY)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert words in done.stderr
+    assert done.stderr.startswith("cw-proxy: ")
+    assert done.stderr.count("\n") == 1
+    assert site.key.seed[:12] not in done.stderr
+    assert site.other_key.seed[:12] not in done.stderr
 
 
 async def test_it_says_when_it_listens_and_answers_until_a_signal(server: NatsServer, emulator: Emulator) -> None:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats_peers import SUBJECT, NatsServer, chat, client, code, nats_server, request, streamed
-from servers import PATIENCE, settings, until
+from servers import PATIENCE, settings, until, wire
 
 from cw_proxy.app import Core
 from cw_proxy.emulator import Emulator
-from cw_proxy.errors import InvalidRequest
+from cw_proxy.errors import NatsRefused
+from cw_proxy.front import Front
 from cw_proxy.guard import Guard
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.secret import Secret
-from cw_proxy.transports.nats_in import SEQUENCE, STATUS, Kinds, NatsWorker, failure
+from cw_proxy.transports.nats_in import NatsWorker
+from cw_proxy.wire.nats_message import SEQUENCE, STATUS
 
 HANG = [{"text": "First. "}, {"hang": True}]
+ENDLESS = [{"repeat": 100_000, "steps": [{"text": "More. "}, {"delay": 0.01}]}]
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ async def working(
     drain_timeout = more.pop("drain_timeout", PATIENCE)
     async with Core(settings(emulator.url), Path("/nonexistent")) as core:
         guard = Guard.of([], [], [Secret(key) for key in keys])
-        worker = NatsWorker(core.exchange, guard, NatsConfig(server=server.url, **more), drain_timeout)
+        worker = NatsWorker(Front(core.exchange, guard), NatsConfig(server=server.url, **more), drain_timeout)
         await worker.start()
         try:
             yield worker
@@ -45,31 +51,8 @@ async def working(
             await worker.stop()
 
 
-# --- which protocol ---------------------------------------------------------------------------------------
-
-BODIES = [
-    (b"Hello", "plain_text", False),
-    (b"[1]", "plain_text", False),
-    (b"{broken", "plain_text", False),
-    (b'{"a": 1}', "plain_text", False),
-    (b"{" * 100_000, "plain_text", False),
-    (b'{"messages": []}', "openai_chat", False),
-    (b' {"stream":  true, "messages": []}', "openai_chat", True),
-    (b'{"stream": false, "input": ""}', "openai_responses", False),
-    (b'{"prompt": "", "stream": true}', "simple_completions", True),
-    (b'{"a": 1, "stream": true}', "plain_text", False),
-]
-
-
-@pytest.mark.parametrize(("body", "name", "stream"), BODIES, ids=range(len(BODIES)))
-def test_a_body_says_whose_it_is(body: bytes, name: str, stream: bool) -> None:
-    protocol, wanted = Kinds().of(body)
-    assert (protocol.name, wanted) == (name, stream)
-
-
-def test_the_headers_of_an_error_are_lines_of_ascii() -> None:
-    said = failure(InvalidRequest("No\r\nway: é"))
-    assert said == {"Nats-Service-Error": "No way: \\xe9", "Nats-Service-Error-Code": "400", STATUS: "400"}
+def _text(chunks: list[Msg]) -> str:
+    return "".join(json.loads(chunk.data)["choices"][0]["delta"].get("content") or "" for chunk in chunks)
 
 
 # --- questions and answers --------------------------------------------------------------------------------
@@ -97,8 +80,7 @@ async def test_json_is_answered_as_over_http(server: NatsServer, emulator: Emula
 async def test_a_stream_is_a_message_a_chunk_and_an_empty_end(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator), client(server) as connection:
         *chunks, end = await streamed(connection, chat("Count from 1 to 30", stream=True))
-        said = [json.loads(chunk.data)["choices"][0]["delta"].get("content") or "" for chunk in chunks]
-        assert "".join(said) == " ".join(map(str, range(1, 31)))
+        assert _text(chunks) == " ".join(map(str, range(1, 31)))
         numbers = [message.headers[SEQUENCE] for message in (*chunks, end)]
         assert numbers == [str(number) for number in range(1, len(chunks) + 2)]
         assert end.headers[STATUS] == "200"
@@ -202,8 +184,7 @@ async def test_an_answer_too_large_names_streaming(tmp_path: Path, emulator: Emu
                 assert code(answer) == "413"
                 assert b"stream" in answer.data
             *chunks, end = await streamed(connection, chat("play the script long", stream=True))
-            said = [json.loads(chunk.data)["choices"][0]["delta"].get("content") or "" for chunk in chunks]
-            assert ("".join(said), end.headers[STATUS]) == ("x" * 6000, "200")
+            assert (_text(chunks), end.headers[STATUS]) == ("x" * 6000, "200")
             assert not worker.lost.is_set()
 
 
@@ -223,6 +204,36 @@ async def test_a_limit_of_our_own(server: NatsServer, emulator: Emulator) -> Non
     async with working(server, emulator, max_reply_bytes=300), client(server) as connection:
         assert code(await request(connection, b"Count from 1 to 200")) == "413"
         assert code(await request(connection, b"Count from 1 to 20")) is None
+
+
+# --- what is refused --------------------------------------------------------------------------------------
+
+
+async def test_more_than_is_kept_waiting_is_refused(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["pause"] = [{"delay": 0.2}, {"text": "done"}]
+    async with working(server, emulator, concurrency=1) as worker, client(server) as connection:
+        [endpoint] = worker._service._endpoints
+        endpoint._subscription._pending_bytes_limit = 100
+        answers = await asyncio.gather(*(request(connection, b"play the script pause") for _ in range(12)))
+        refused = [answer for answer in answers if code(answer) == "503"]
+        assert {answer.data for answer in answers if answer not in refused} == {b"done"}
+        assert {json.loads(answer.data)["error"]["code"] for answer in refused} == {"overloaded"}
+
+
+async def test_an_answer_to_ourselves_is_none(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator), client(server) as connection:
+        await connection.publish(SUBJECT, chat("Count from 1 to 9", stream=True), reply=SUBJECT)
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        assert emulator.stats.requests == 1
+
+
+async def test_a_subject_that_is_not_permitted(tmp_path: Path, emulator: Emulator) -> None:
+    denied = f'permissions: {{ subscribe: {{ deny: "{SUBJECT}" }} }}'
+    with nats_server(tmp_path, f"authorization {{ users: [{{ user: a, password: b, {denied} }}] }}") as server:
+        server.url = server.url.replace("//", "//a:b@")
+        with pytest.raises(NatsRefused, match=f"does not permit us to subscribe to '{SUBJECT}'"):
+            async with working(server, emulator):
+                pass
 
 
 # --- many at once -----------------------------------------------------------------------------------------
@@ -282,46 +293,145 @@ async def test_the_service_tells_its_numbers(server: NatsServer, emulator: Emula
 # --- clients that vanish, servers that go, the end --------------------------------------------------------
 
 
-async def test_a_client_that_is_gone_ends_the_call(server: NatsServer, emulator: Emulator) -> None:
-    emulator.scripts["endless"] = [{"repeat": 100_000, "steps": [{"text": "More. "}, {"delay": 0.01}]}]
-    async with working(server, emulator) as worker, client(server) as connection:
+@pytest.mark.parametrize("leave", ["unsubscribe", "vanish"])
+async def test_a_client_that_is_gone_ends_the_call(server: NatsServer, emulator: Emulator, leave: str) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    async with working(server, emulator) as worker, client(server) as connection, client(server) as other:
         inbox = connection.new_inbox()
         subscription = await connection.subscribe(inbox)
         await connection.publish(SUBJECT, chat("play the script endless", stream=True), reply=inbox)
         await subscription.next_msg(PATIENCE)
         assert emulator.stats.in_flight == 1
-        await subscription.unsubscribe()
+        if leave == "unsubscribe":
+            await subscription.unsubscribe()
+        else:
+            connection._transport._io_writer.transport.abort()
+            await connection.close()
         await until(lambda: emulator.stats.cancelled_by_client == 1, "the service sees its client leave")
         assert worker._counts.cancelled == 1
-        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        assert (await request(other, b"Count from 1 to 2")).data == b"1 2"
 
 
-async def test_the_server_may_come_and_go(server: NatsServer, emulator: Emulator) -> None:
-    async with working(server, emulator) as worker:
-        async with client(server) as connection:
-            assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+async def test_one_who_does_not_read_holds_nobody_up(server: NatsServer, emulator: Emulator) -> None:
+    """63 who stream, and a subscriber whose socket is full: a worker's whole room."""
+    emulator.scripts["flood"] = [{"repeat": 5000, "steps": [{"text": "x" * 4000, "piece": 4000}, {"delay": 0.002}]}]
+    async with working(server, emulator) as worker, client(server) as connection, wire(server.url) as slow:
+        ask = chat("play the script flood", stream=True)
+        await slow.until(b"INFO")
+        await slow.send(b'CONNECT {"headers":true,"no_responders":true}\r\nSUB slow 1\r\n')
+        await slow.send(b"PUB %s slow %d\r\n%s\r\n" % (SUBJECT.encode(), len(ask), ask))
+        await until(lambda: emulator.stats.in_flight == 1, "the flood has begun")
+        answers = await asyncio.gather(
+            *(streamed(connection, chat("Count from 1 to 30", stream=True)) for _ in range(63))
+        )
+        assert {_text(chunks) for *chunks, _ in answers} == {" ".join(map(str, range(1, 31)))}
+        assert {end.headers[STATUS] for *_, end in answers} == {"200"}
+        slow.vanish()
+        await until(lambda: worker._counts.cancelled == 1, "the flood is over")
+
+
+# --- servers that go --------------------------------------------------------------------------------------
+
+DOWN = [{"delay": 0.3}, {"text": "done"}]
+
+
+async def _asked(connection: Client, worker: NatsWorker, emulator: Emulator, number: int) -> list[asyncio.Task[Msg]]:
+    """So many requests that are with the service, and their askers."""
+    emulator.scripts["down"] = DOWN
+    asking = [asyncio.create_task(request(connection, b"play the script down")) for _ in range(number)]
+    await until(lambda: emulator.stats.in_flight == number, "all are under way")
+    return asking
+
+
+@pytest.mark.parametrize("patience", [0.1, 2.5])
+async def test_what_is_in_hand_when_the_server_dies_is_answered(
+    server: NatsServer, emulator: Emulator, patience: float
+) -> None:
+    """Askers that are back before the worker, and those that are back later, get their answer without asking again."""
+    async with working(server, emulator) as worker, client(server, reconnect_time_wait=patience) as connection:
+        asking = await _asked(connection, worker, emulator, 30)
         server.kill()
+        await until(lambda: emulator.stats.in_flight == 0, "the answers are there")
         server.start()
-        async with client(server) as connection:
-            async with asyncio.timeout(PATIENCE):
-                while (await _try(connection)) != b"1 2":
-                    await asyncio.sleep(0.05)
+        assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 30
+        assert emulator.stats.requests == 30
         assert not worker.lost.is_set()
 
 
-async def _try(connection: Any) -> bytes:
-    import nats.errors
+async def test_an_answer_that_the_server_did_not_take_is_sent_again(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = await _asked(connection, worker, emulator, 5)
+        # It stops reading: what is sent now dies with it.
+        server.signal(signal.SIGSTOP)
+        await until(lambda: len(worker._line._unconfirmed) == 5, "all answers are sent")
+        server.kill()
+        server.start()
+        assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 5
+        await until(lambda: not worker._line._unconfirmed, "the new server has taken them")
 
-    try:
-        return (await connection.request(SUBJECT, b"Count from 1 to 2", timeout=1)).data
-    except nats.errors.Error:
-        return b""
+
+async def test_a_stream_in_a_pause_survives_the_server(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["pause"] = [{"text": "before "}, {"delay": 0.5}, {"text": "after"}]
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = asyncio.create_task(streamed(connection, chat("play the script pause", stream=True)))
+        await until(lambda: worker._line._unconfirmed, "the first part is sent")
+        await until(lambda: not worker._line._unconfirmed, "the server has taken it")
+        server.kill()
+        server.start()
+        *chunks, end = await asking
+        assert _text(chunks) == "before after"
+        assert [message.headers[SEQUENCE] for message in (*chunks, end)] == list(map(str, range(1, len(chunks) + 2)))
+        assert end.headers[STATUS] == "200"
+
+
+async def test_a_stream_that_may_have_lost_a_part_says_so(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = asyncio.create_task(streamed(connection, chat("play the script endless", stream=True)))
+        await until(lambda: worker._line._unconfirmed, "parts are sent")
+        server.signal(signal.SIGSTOP)
+        sent = len(worker._line._unconfirmed)
+        await until(lambda: len(worker._line._unconfirmed) > sent + 3, "the server does not take them")
+        server.kill()
+        server.start()
+        *chunks, end = await asking
+        assert code(end) == end.headers[STATUS] == "503"
+        assert json.loads(chunks[-1].data)["error"]["code"] == "nats_unavailable"
+        await until(lambda: emulator.stats.in_flight == 0, "the call is dropped")
+
+
+async def test_the_end_of_a_stream_is_not_lost(server: NatsServer, emulator: Emulator) -> None:
+    """Its text and its end died with the server: there is an end all the same, and it does not look like a good one."""
+    emulator.scripts["down"] = DOWN
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = asyncio.create_task(streamed(connection, chat("play the script down", stream=True)))
+        await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+        server.signal(signal.SIGSTOP)
+        await until(lambda: any(not parcel.body for parcel in worker._line._unconfirmed), "its end is sent")
+        server.kill()
+        server.start()
+        [end] = await asking
+        assert code(end) == "503"
+
+
+async def test_an_asker_that_never_comes_back_is_given_up(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker:
+        async with client(server) as connection:
+            asking = await _asked(connection, worker, emulator, 1)
+            server.kill()
+        server.start()
+        await until(lambda: worker._line._returning(), "the server is back")
+        worker._line._returned = 0.0  # long ago
+        await until(lambda: worker._counts.active == 0, "the answer is dropped")
+        asking[0].cancel()
+        async with client(server) as connection:
+            assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
 
 
 async def test_a_connection_closed_for_good_is_lost(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator) as worker:
         # More than the server takes: it says so, and the client library gives up.
-        await worker._client.publish(SUBJECT, b"x" * 1_048_576, headers={"a": "b"})
+        await worker._line.client.publish(SUBJECT, b"x" * 1_048_576, headers={"a": "b"})
         async with asyncio.timeout(PATIENCE):
             await worker.lost.wait()
 
@@ -334,6 +444,28 @@ async def test_draining_answers_what_was_delivered(server: NatsServer, emulator:
         assert await worker.drain()
         assert [answer.data for answer in await asyncio.gather(*asked)] == [b"done"] * 20
         assert not worker.lost.is_set()
+
+
+async def test_draining_throws_nothing_away(server: NatsServer, emulator: Emulator) -> None:
+    """Requests keep coming while one worker after the other leaves."""
+    emulator.scripts["pause"] = [{"delay": 0.01}, {"text": "done"}]
+    answered, going = 0, True
+
+    async def keep_asking(connection: Client) -> None:
+        nonlocal answered
+        while going:
+            assert (await request(connection, b"play the script pause")).data == b"done"
+            answered += 1
+
+    async with client(server) as connection, working(server, emulator):
+        asking = [asyncio.create_task(keep_asking(connection)) for _ in range(20)]
+        for _ in range(20):
+            async with working(server, emulator) as leaving:
+                goal = answered + 10
+                await until(lambda: answered > goal, "requests are answered")  # noqa: B023
+                assert await leaving.drain()
+        going = False
+        await asyncio.gather(*asking)
 
 
 async def test_draining_has_an_end(server: NatsServer, emulator: Emulator) -> None:

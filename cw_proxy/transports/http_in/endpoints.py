@@ -1,24 +1,20 @@
-"""The endpoints: each protocol's, the models, health. Here a request meets the exchange."""
+"""The endpoints: each protocol's, the models, health."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
-from secrets import token_hex
+from contextlib import contextmanager
 from typing import Any, cast
 
 import msgspec
 from aiohttp import web
 
 from cw_proxy.errors import Overloaded, ProxyError, RequestTimeout, RequestTooLarge, ShuttingDown
-from cw_proxy.events import Choices
-from cw_proxy.exchange import Asker
+from cw_proxy.front import Front, Streamed
 from cw_proxy.guard import Guard, check_json
-from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Close, Http, Later, Send, SocketProtocol, Stamp, WebSocket
+from cw_proxy.interfaces import Caller, ClientProtocol, Http, SocketProtocol, WebSocket
 from cw_proxy.protocols import PROTOCOLS
-from cw_proxy.rounds import Batches, answers
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Routes
@@ -43,7 +39,6 @@ UNSUPPORTED = {
 
 
 _PIECE = 256 * 1024  # bytes of a whole answer that go out in one write
-_LARGE_BODY = 256 * 1024  # bytes
 
 
 class Endpoints:
@@ -51,6 +46,7 @@ class Endpoints:
 
     def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds) -> None:
         self.exchange = exchange
+        self._front = Front(exchange, guard)
         self._guard = guard
         self.bounds = bounds
         self.active = 0
@@ -87,28 +83,14 @@ class Endpoints:
             check_json(request.headers)
         with self.counted():
             body = await self._body(request) if request.method == "POST" else b""
-            action = await read_action(protocol, caller, body)
-            if isinstance(action, Send):
-                return await self._sent(request, action.frame, extra)
-            plan = await self.exchange.plan(action.request)
-            if plan.ignored:
-                extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
-            batches = answers(self.exchange, plan, Asker(caller.owner, caller.headers))
-            if action.stream:
-                encoder = action.encoder(fresh_stamp())
-                return await stream_answer(request, batches, encoder, extra, self.bounds.timing)
-            return await self._sent(request, await whole_answer(action, batches, fresh_stamp()), extra)
+            answer = await self._front.answer(protocol, caller, body, extra)
+            if isinstance(answer, Streamed):
+                return await stream_answer(request, answer.batches, answer.encoder, extra, self.bounds.timing)
+            return await self._sent(request, answer.body, extra)
 
     def caller(self, request: web.BaseRequest) -> Caller:
         """Raises InvalidApiKey."""
-        return Caller(
-            self._guard.owner(request.headers),
-            request.headers,
-            request.method,
-            request.path,
-            request.query_string,
-            fresh_stamp,
-        )
+        return self._front.caller(request.headers, request.method, request.path, request.query_string)
 
     async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
         """The answer, written while the request still counts as open: a shutdown waits for it."""
@@ -190,14 +172,6 @@ class Endpoints:
         return _json(b'{"status":"ok"}', extra)
 
 
-async def whole_answer(ask: Ask, batches: Batches, stamp: Stamp) -> bytes:
-    collector = Choices(ask.request.choices)
-    async with aclosing(batches):
-        async for events in batches:
-            collector.feed(events)
-    return ask.render(collector.replies(), stamp)
-
-
 class ProtocolHandler:
     """One protocol's handler: its errors come in its own shape."""
 
@@ -211,25 +185,6 @@ class ProtocolHandler:
         except ProxyError as error:
             shown = self._protocol.error(error)
             return _json(shown.body, {**extra, **shown.headers}, status=shown.status)
-
-
-def fresh_stamp() -> Stamp:
-    return Stamp(int(time.time()), lambda: token_hex(16))
-
-
-async def read_action(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | Send:
-    """A body that takes long to read is read beside the loop, so that streams go on."""
-    if len(body) <= _LARGE_BODY:
-        return _the_action(protocol, caller, body)
-    return await asyncio.to_thread(_the_action, protocol, caller, body)
-
-
-def _the_action(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | Send:
-    """Over HTTP a body is exactly one question, or is answered at once."""
-    (action,) = protocol.session(caller).receive(body)
-    if isinstance(action, (Close, Later)):
-        raise ProxyError("Internal error: this protocol does not answer over HTTP.")
-    return action
 
 
 def _json(body: bytes, extra: dict[str, str], status: int = 200) -> web.Response:

@@ -1,0 +1,88 @@
+"""What stands behind every transport that takes requests: a body in, an answer out.
+
+In: a protocol, who asks, the body's bytes. Out: whole bytes, or batches of events and an encoder for them. Refuses to
+know how bytes come and go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from secrets import token_hex
+
+import msgspec
+
+from cw_proxy.errors import ProxyError
+from cw_proxy.events import Choices
+from cw_proxy.exchange import Asker
+from cw_proxy.guard import Guard
+from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Close, Encoder, Later, Send, Stamp
+from cw_proxy.rounds import Batches, answers
+from cw_proxy.router import Router
+
+_LARGE_BODY = 256 * 1024  # bytes
+
+
+class Whole(msgspec.Struct, frozen=True):
+    body: bytes
+
+
+class Streamed(msgspec.Struct, frozen=True):
+    """`batches` are not begun: their first one may raise ProxyError."""
+
+    batches: Batches
+    encoder: Encoder
+
+
+class Front:
+    def __init__(self, exchange: Router, guard: Guard) -> None:
+        self.exchange = exchange
+        self._guard = guard
+
+    def caller(self, headers: Mapping[str, str], method: str = "POST", path: str = "", query: str = "") -> Caller:
+        """`headers` have lower-case names. Raises InvalidApiKey."""
+        return Caller(self._guard.owner(headers), headers, method, path, query, fresh_stamp)
+
+    async def answer(
+        self, protocol: ClientProtocol, caller: Caller, body: bytes, extra: dict[str, str]
+    ) -> Whole | Streamed:
+        """`extra` are headers of the answer, of an error as well: some are added. Raises ProxyError."""
+        action = await _read(protocol, caller, body)
+        if isinstance(action, Send):
+            return Whole(action.frame)
+        plan = await self.exchange.plan(action.request)
+        if plan.ignored:
+            extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
+        batches = answers(self.exchange, plan, Asker(caller.owner, caller.headers))
+        if action.stream:
+            return Streamed(batches, action.encoder(fresh_stamp()))
+        return Whole(await _collected(action, batches))
+
+
+async def _collected(ask: Ask, batches: Batches) -> bytes:
+    collector = Choices(ask.request.choices)
+    async with aclosing(batches):
+        async for events in batches:
+            collector.feed(events)
+    return ask.render(collector.replies(), fresh_stamp())
+
+
+def fresh_stamp() -> Stamp:
+    return Stamp(int(time.time()), lambda: token_hex(16))
+
+
+async def _read(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | Send:
+    """A body that takes long to read is read beside the loop, so that streams go on."""
+    if len(body) <= _LARGE_BODY:
+        return _the_action(protocol, caller, body)
+    return await asyncio.to_thread(_the_action, protocol, caller, body)
+
+
+def _the_action(protocol: ClientProtocol, caller: Caller, body: bytes) -> Ask | Send:
+    """A request is exactly one question, or is answered at once."""
+    (action,) = protocol.session(caller).receive(body)
+    if isinstance(action, (Close, Later)):
+        raise ProxyError("Internal error: this protocol does not answer requests.")
+    return action
