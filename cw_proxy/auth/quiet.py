@@ -1,6 +1,7 @@
 """Keeps other people's loggers quiet: at DEBUG botocore prints all four OAuth secrets, aiohttp raw header lines.
 
-In: nothing. Out: the named loggers capped at WARNING, and asyncio's without what means nothing. Holds under `--debug` too, which is for our own lines.
+In: nothing. Out: the named loggers capped at WARNING, and asyncio's without what means nothing. Holds under `--debug`
+too, which is for our own lines.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -156,36 +155,6 @@ async def test_a_key_in_the_file_is_not_warned_of(server: NatsServer, emulator: 
         assert emulator.stats.last_body["model"] == "gpt-5"
     assert b"command line" not in running.err
     assert b"sk-very-secret" not in running.err
-
-
-async def test_a_rolling_restart_loses_nothing(server: NatsServer, emulator: Emulator) -> None:
-    """Three workers replaced one after the other while requests keep coming; each is answered."""
-    emulator.scripts["pause"] = [{"delay": 0.02}, {"text": "done"}]
-    answered, going = 0, True
-
-    async def keep_asking() -> None:
-        nonlocal answered
-        while going:
-            assert (await request(connection, b"play the script pause")).data == b"done"
-            answered += 1
-
-    start = ("--nats_server", server.url)
-    async with client(server) as connection:
-        with ExitStack() as stack:
-            old = stack.enter_context(worker(emulator.url, *start))
-            asking = [asyncio.create_task(keep_asking()) for _ in range(20)]
-            for _ in range(3):
-                goal = answered + 40
-                await until(lambda: answered >= goal, "requests are answered")  # noqa: B023
-                new = await asyncio.to_thread(stack.enter_context, worker(emulator.url, *start))
-                old.send(signal.SIGTERM)
-                assert await asyncio.to_thread(old.wait) == 0
-                old = new
-            going = False
-            await asyncio.gather(*asking)
-            old.send(signal.SIGTERM)
-            assert await asyncio.to_thread(old.wait) == 0
-    assert answered >= 120
 
 
 async def test_a_connection_lost_for_good_ends_the_process(server: NatsServer, emulator: Emulator) -> None:
