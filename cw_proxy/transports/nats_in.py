@@ -329,11 +329,14 @@ class Line(Watch):
         await self.client.flush()
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        """What was delivered is still taken. The library's `unsubscribe` throws it away; its `drain` flushes ahead of
-        its own UNSUB, and what comes between the two is thrown away as well."""
+        """Until all that was delivered is taken. The library's `unsubscribe` throws it away; its `drain` flushes ahead
+        of its own UNSUB, and throws away what comes between the two."""
         await self.client._send_unsubscribe(subscription._id)
-        await self.flush()
-        await subscription.drain()  # type: ignore[no-untyped-call] # nats-py leaves out its `-> None`
+        with suppress(Error):
+            await self.flush()
+        # A connection that breaks meanwhile is not to take it up again.
+        self.client._remove_sub(subscription._id)
+        await subscription._pending_queue.join()
 
     # --- sending ---
 

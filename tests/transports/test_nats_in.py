@@ -335,7 +335,7 @@ async def test_one_who_does_not_read_holds_nobody_up(server: NatsServer, emulato
 DOWN = [{"delay": 0.3}, {"text": "done"}]
 
 
-async def _asked(connection: Client, worker: NatsWorker, emulator: Emulator, number: int) -> list[asyncio.Task[Msg]]:
+async def _asked(connection: Client, emulator: Emulator, number: int) -> list[asyncio.Task[Msg]]:
     """So many requests that are with the service, and their askers."""
     emulator.scripts["down"] = DOWN
     asking = [asyncio.create_task(request(connection, b"play the script down")) for _ in range(number)]
@@ -349,7 +349,7 @@ async def test_what_is_in_hand_when_the_server_dies_is_answered(
 ) -> None:
     """Askers that are back before the worker, and those that are back later, get their answer without asking again."""
     async with working(server, emulator) as worker, client(server, reconnect_time_wait=patience) as connection:
-        asking = await _asked(connection, worker, emulator, 30)
+        asking = await _asked(connection, emulator, 30)
         server.kill()
         await until(lambda: emulator.stats.in_flight == 0, "the answers are there")
         server.start()
@@ -360,7 +360,7 @@ async def test_what_is_in_hand_when_the_server_dies_is_answered(
 
 async def test_an_answer_that_the_server_did_not_take_is_sent_again(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator) as worker, client(server) as connection:
-        asking = await _asked(connection, worker, emulator, 5)
+        asking = await _asked(connection, emulator, 5)
         # It stops reading: what is sent now dies with it.
         server.signal(signal.SIGSTOP)
         await until(lambda: len(worker._line._unconfirmed) == 5, "all answers are sent")
@@ -417,7 +417,7 @@ async def test_the_end_of_a_stream_is_not_lost(server: NatsServer, emulator: Emu
 async def test_an_asker_that_never_comes_back_is_given_up(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator) as worker:
         async with client(server) as connection:
-            asking = await _asked(connection, worker, emulator, 1)
+            asking = await _asked(connection, emulator, 1)
             server.kill()
         server.start()
         await until(lambda: worker._line._returning(), "the server is back")
@@ -466,6 +466,19 @@ async def test_draining_throws_nothing_away(server: NatsServer, emulator: Emulat
                 assert await leaving.drain()
         going = False
         await asyncio.gather(*asking)
+
+
+async def test_draining_waits_for_a_server_that_is_away(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = await _asked(connection, emulator, 5)
+        server.kill()
+        await until(lambda: not worker._line.client.is_connected, "the worker has noticed")
+        draining = asyncio.create_task(worker.drain())
+        await until(lambda: emulator.stats.in_flight == 0, "the answers are there")
+        server.start()
+        assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 5
+        assert await draining
+        assert not worker.lost.is_set()
 
 
 async def test_draining_has_an_end(server: NatsServer, emulator: Emulator) -> None:
