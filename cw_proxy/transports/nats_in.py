@@ -29,14 +29,22 @@ from nats.micro.request import Request as Message
 from nats.micro.service import EndpointStats, Service
 
 from cw_proxy import __version__
-from cw_proxy.errors import NatsRefused, NatsUnavailable, Overloaded, ProxyError, RequestTooLarge, UpstreamTimeout
+from cw_proxy.errors import (
+    InvalidRequest,
+    NatsRefused,
+    NatsUnavailable,
+    Overloaded,
+    ProxyError,
+    RequestTooLarge,
+    UpstreamTimeout,
+)
 from cw_proxy.events import Fail
 from cw_proxy.front import Front, Streamed
 from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.subjects import Subjects
-from cw_proxy.transports.nats_out import Watch, connect
+from cw_proxy.transports.nats_out import Unreadable, Watch, connect
 from cw_proxy.wire import sse
 from cw_proxy.wire.nats_message import SEQUENCE, STATUS, failure, nobody_listens, size
 
@@ -71,8 +79,11 @@ class NatsWorker:
         """Raises ConfigError, NatsRefused, NatsUnavailable."""
         await self._line.open(self._config)
         log.info("Connected to NATS Server")
-        self._service = await self._serve_subject()
-        await self._line.flush()
+        try:
+            self._service = await self._serve_subject()
+            await self._line.flush()
+        except Error as fault:
+            raise NatsUnavailable(f"The NATS server went away while we started: {type(fault).__name__}.") from None
         for words in self._line.told():
             if "subscription" in words and f'"{self._config.subject.lower()}"' in words:
                 await self.stop()
@@ -434,10 +445,11 @@ class Line(Watch):
         return self._trouble
 
     async def error(self, fault: Exception) -> None:
-        if isinstance(fault, SlowConsumerError) and fault.reply:
+        if isinstance(fault, SlowConsumerError):
             # More is waiting here than the library keeps: it throws this request away.
-            error = Overloaded("This worker has too many requests waiting.", retry_after=1)
-            await self.client.publish(fault.reply, error.body(), headers=failure(error))
+            await self._refuse(fault.reply, Overloaded("This worker has too many requests waiting.", retry_after=1))
+        elif isinstance(fault, Unreadable):
+            await self._refuse(fault.reply, InvalidRequest("The headers of this message cannot be read."))
         words = str(fault).strip().removeprefix("nats: ") or type(fault).__name__
         if words in self._trouble:
             # A server that is away is missed again every second.
@@ -445,6 +457,12 @@ class Line(Watch):
         self._trouble.append(words)
         if self._telling:
             log.warning("NATS: %s", words)
+
+    async def _refuse(self, to: str, error: ProxyError) -> None:
+        """A request that nobody else will hear of."""
+        with suppress(Error):
+            if to:
+                await self.client.publish(to, error.body(), headers=failure(error))
 
     async def disconnected(self) -> None:
         self._standing.clear()

@@ -10,7 +10,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -23,6 +22,25 @@ from cw_proxy.wire.nats_message import ERROR, ERROR_CODE, SEQUENCE, nobody_liste
 
 Said = Callable[[Exception], Awaitable[None]]
 _PATIENCE = 10  # seconds for the first connection
+
+
+class Unreadable(Error):
+    """A message was left out: its reply subject or its headers are no text."""
+
+    def __init__(self, reply: str) -> None:
+        super().__init__("nats: a message that cannot be read was left out")
+        self.reply = reply
+
+
+class _Client(Client):
+    """nats-py stops reading, for minutes and without a word to us, at a message that it cannot decode; and whoever may
+    publish can send one."""
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        try:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        except (UnicodeDecodeError, IndexError):
+            await self._error_cb(Unreadable(reply.decode("utf-8", "ignore")))
 
 
 class Watch:
@@ -40,8 +58,8 @@ class Watch:
 async def connect(config: NatsConfig, watch: Watch | None = None, *, inboxes: str = "_INBOX") -> Client:
     """The first connection stands at once or not at all; later ones are tried for again for ever. `inboxes` is what
     the subjects of its inboxes begin with. Raises ConfigError, NatsRefused, NatsUnavailable."""
-    watch = watch or Watch()
-    options = {"tls": context_of(config.tls), "nkeys_seed_str": seed_of(config)}
+    watch, client = watch or Watch(), _Client()
+    context, seed = context_of(config.tls), seed_of(config)
     standing = False
 
     async def error(fault: Exception) -> None:
@@ -51,7 +69,7 @@ async def connect(config: NatsConfig, watch: Watch | None = None, *, inboxes: st
 
     try:
         async with asyncio.timeout(_PATIENCE):
-            client = await nats.connect(
+            await client.connect(
                 config.server,
                 name="cw-proxy",
                 error_cb=error,
@@ -61,7 +79,8 @@ async def connect(config: NatsConfig, watch: Watch | None = None, *, inboxes: st
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=1,
                 inbox_prefix=inboxes,
-                **{name: value for name, value in options.items() if value is not None},
+                tls=context,
+                nkeys_seed_str=seed,
             )
     except (OSError, Error, TimeoutError) as fault:
         raise _explained(fault, config) from None

@@ -220,6 +220,30 @@ async def test_more_than_is_kept_waiting_is_refused(server: NatsServer, emulator
         assert {json.loads(answer.data)["error"]["code"] for answer in refused} == {"overloaded"}
 
 
+POISON = {
+    "a reply subject": b"PUB openai_requests \xff\xfe 2\r\nhi\r\n",
+    "a status": b"HPUB openai_requests here 15 17\r\nNATS/1.0 \xff\xff\r\n\r\nhi\r\n",
+    "no headers": b"HPUB openai_requests here 8 10\r\nNATS/1.0hi\r\n",
+}
+
+
+@pytest.mark.parametrize("case", POISON)
+async def test_a_message_that_cannot_be_read_does_no_harm(server: NatsServer, emulator: Emulator, case: str) -> None:
+    async with working(server, emulator), client(server) as connection, wire(server.url) as bad:
+        answers = await connection.subscribe("here")
+        await connection.flush()
+        await connection.flush()
+        await bad.until(b"INFO")
+        await bad.send(b'CONNECT {"headers":true}\r\n' + POISON[case])
+        if b" here " in POISON[case]:
+            assert code(await answers.next_msg(PATIENCE)) == "400"
+        else:
+            await bad.send(b"PING\r\n")
+            await bad.until(b"PONG")
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        assert emulator.stats.requests == 1
+
+
 async def test_an_answer_to_ourselves_is_none(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator), client(server) as connection:
         await connection.publish(SUBJECT, chat("Count from 1 to 9", stream=True), reply=SUBJECT)
