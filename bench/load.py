@@ -16,30 +16,12 @@ from typing import cast
 
 import msgspec
 
-from bench import answer
+from bench import answer, whole
+from bench.job import Job, Result
 from cw_proxy.cli.settings import run
 from cw_proxy.wire.sse import SseDecoder
 
 _END = b"\r\n0\r\n\r\n"
-
-
-class Job(msgspec.Struct):
-    """`hold` waits for the first event of every stream only, then for a line on stdin, and breaks them off."""
-
-    port: int
-    language: str
-    streams: int
-    requests: int
-    events: int
-    pause: int
-    hold: bool = False
-    limit: float = 60.0
-
-
-class Result(msgspec.Struct):
-    complete: int
-    broken: list[str]
-    first_byte_ms: list[float]
 
 
 class Client(asyncio.Protocol):
@@ -176,7 +158,8 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     gc.disable()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        result = await perform(msgspec.json.decode(line, type=Job))
+        job = msgspec.json.decode(line, type=Job)
+        result = await (perform(job) if job.over == "streams" else whole.perform(job))
         print(msgspec.json.encode(result).decode(), flush=True)
         gc.collect()
 

@@ -10,7 +10,7 @@ from statistics import median
 
 import msgspec
 
-from bench.load import Job
+from bench.job import Job
 from bench.processes import Load, Server, load, server
 
 _WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; "
@@ -31,9 +31,26 @@ class Plan(msgspec.Struct, frozen=True):
     connections: int = 4
     idle_streams: int = 200
     idle_seconds: float = 0.5
+    # Whole answers: how many at the same time, how many of those one after the other, milliseconds of a model's time.
+    throughput_rounds: int = 3
+    together: int = 128
+    at_once: int = 20
+    with_time: int = 6
+    model_time: int = 200
 
 
-QUICK = Plan(rounds=2, waves=2, paced_streams=64, paced_events=20, pause=40, singles=30, idle_streams=100)
+QUICK = Plan(
+    rounds=2,
+    waves=2,
+    paced_streams=64,
+    paced_events=20,
+    pause=40,
+    singles=30,
+    idle_streams=100,
+    throughput_rounds=1,
+    at_once=8,
+    with_time=3,
+)
 TINY = Plan(
     rounds=1,
     burst_streams=2,
@@ -47,6 +64,11 @@ TINY = Plan(
     connections=1,
     idle_streams=2,
     idle_seconds=0.05,
+    throughput_rounds=1,
+    together=4,
+    at_once=2,
+    with_time=1,
+    model_time=10,
 )
 
 # What is measured; the unit stands in the name. All but memory are medians over the rounds.
@@ -73,11 +95,11 @@ def run(plan: Plan, *, uvloop: bool = True, only: Sequence[str] = ()) -> dict[st
     """Starts everything, measures, stops everything. Raises BenchError when an answer was not whole."""
     with ExitStack() as stack:
         generator = stack.enter_context(load())
-        upstream = stack.enter_context(server(_module("upstream", 0, uvloop=uvloop)))
-        targets = [stack.enter_context(_target(name, upstream.port, uvloop)) for name in only or TARGETS]
+        behind = stack.enter_context(upstream(uvloop=uvloop)).port
+        targets = [stack.enter_context(_target(name, behind, uvloop)) for name in only or TARGETS]
         once = {target.name: _memory(target, generator, plan) for target in targets}
         idle = {target.name: _idle_rate(target, plan) for target in targets}
-        rounds = [_round(targets, upstream.port, generator, plan, idle) for _ in range(plan.rounds)]
+        rounds = [_round(targets, behind, generator, plan, idle) for _ in range(plan.rounds)]
     figures: dict[str, Figures] = {}
     for target in targets:
         mine = [taken[target.name] for taken in rounds]
@@ -86,7 +108,7 @@ def run(plan: Plan, *, uvloop: bool = True, only: Sequence[str] = ()) -> dict[st
 
 
 def _round(
-    targets: list[Target], upstream: int, generator: Load, plan: Plan, idle: Mapping[str, float]
+    targets: list[Target], behind: int, generator: Load, plan: Plan, idle: Mapping[str, float]
 ) -> dict[str, Figures]:
     figures: dict[str, Figures] = defaultdict(dict)
 
@@ -102,7 +124,7 @@ def _round(
     for target in targets:
         job = _job(target, plan.connections, plan.requests, 1, 0)
         figures[target.name]["request_ms"] = cost(target, job) * 1e3
-    direct = _first_byte(generator, Job(upstream, "sse", 1, plan.singles, 1, 0))
+    direct = _first_byte(generator, Job(behind, "sse", 1, plan.singles, 1, 0))
     for target in targets:
         through = _first_byte(generator, _job(target, 1, plan.singles, 1, 0))
         figures[target.name]["added_first_byte_ms"] = through - direct
@@ -144,6 +166,12 @@ def _job(target: Target, streams: int, requests: int, events: int, pause: int, h
 
 
 @contextmanager
+def upstream(*, uvloop: bool) -> Iterator[Server]:
+    with server(_module("upstream", 0, uvloop=uvloop)) as started:
+        yield started
+
+
+@contextmanager
 def _target(name: str, upstream: int, uvloop: bool) -> Iterator[Target]:
     arguments, environment, language = TARGETS[name](upstream, uvloop)
     with server(arguments, environment) as started:
@@ -153,11 +181,16 @@ def _target(name: str, upstream: int, uvloop: bool) -> Iterator[Target]:
 Start = tuple[list[str], dict[str, str], str]
 
 
-def _proxy(upstream: int, uvloop: bool) -> Start:
+def proxy(upstream: int, uvloop: bool) -> tuple[list[str], dict[str, str]]:
+    """How Python is to run the `cw-proxy` command, and the environment of it."""
     code = "from cw_proxy.cli import main; main()"
     environment = {"CW_PROXY_STREAMING_URL": f"http://127.0.0.1:{upstream}", "CW_PROXY_ACCESS_TOKEN": "bench"}
-    arguments = ["-c", code if uvloop else _WITHOUT_UVLOOP + code, "serve", "--port", "0"]
-    return arguments, environment, "eventstream"
+    return ["-c", code if uvloop else _WITHOUT_UVLOOP + code], environment
+
+
+def _proxy(upstream: int, uvloop: bool) -> Start:
+    arguments, environment = proxy(upstream, uvloop)
+    return [*arguments, "serve", "--port", "0"], environment, "eventstream"
 
 
 def _module(name: str, upstream: int, *, uvloop: bool) -> list[str]:

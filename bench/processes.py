@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bench.load import Job, Result
+from bench.job import Job, Result
 
 _ROOT = Path(__file__).parent.parent
 
@@ -95,21 +96,55 @@ def server(arguments: list[str], environment: Mapping[str, str] | None = None) -
 
 
 @contextmanager
+def nats_server() -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "nats-server"), "-a", "127.0.0.1", "-p", str(port)]
+    with _started([], {}, command=command, stderr=subprocess.PIPE) as process:
+        _await(process, "Server is ready")
+        yield Server(process, port)
+
+
+@contextmanager
+def worker(arguments: list[str], environment: Mapping[str, str], server: Server) -> Iterator[Server]:
+    """A worker of that NATS server, once it listens."""
+    url = f"nats://127.0.0.1:{server.port}"
+    with _started([*arguments, "--nats-server", url], environment, stderr=subprocess.PIPE) as process:
+        _await(process, "Listening for requests")
+        yield Server(process, server.port)
+
+
+def _await(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line:
+            return
+    raise BenchError(f"{process.args!r} did not start")
+
+
+@contextmanager
 def load() -> Iterator[Load]:
     with _started(["-m", "bench.load"], {}) as process:
         yield Load(process)
 
 
 @contextmanager
-def _started(arguments: list[str], environment: Mapping[str, str] | None) -> Iterator[subprocess.Popen[str]]:
+def _started(
+    arguments: list[str],
+    environment: Mapping[str, str] | None,
+    *,
+    command: list[str] | None = None,
+    stderr: int | None = None,
+) -> Iterator[subprocess.Popen[str]]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CW_PROXY_")}
     with tempfile.TemporaryDirectory() as home:
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            command or [sys.executable, *arguments],
             cwd=_ROOT,
             env={**inherited, "CW_PROXY_HOME": home, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         try:
@@ -122,6 +157,6 @@ def _stop(process: subprocess.Popen[str]) -> None:
     # Not asked to drain: nothing is open, or the run is void.
     process.kill()
     process.wait()
-    for stream in (process.stdin, process.stdout):
+    for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             stream.close()
