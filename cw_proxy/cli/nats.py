@@ -70,6 +70,8 @@ def nats(context: click.Context, /, config_file: Path | None, debug: bool, **fla
     proxy = proxy_settings(config)
     settings.set_up_logging(debug or proxy.debug)
     _say(debug or proxy.debug, in_the_open=flags["openai_api_key"] is not None)
+    if proxy.backend == "openai" and proxy.openai_model is None:
+        _warn("No engine is set: plain texts and the model auto will be refused.")
 
     async def main() -> None:
         from cw_proxy.app import Core
@@ -116,16 +118,18 @@ def _say(debug: bool, *, in_the_open: bool) -> None:
 
     logging.getLogger("cw_proxy.transports.nats_in").setLevel(logging.DEBUG if debug else logging.INFO)
     if in_the_open:
-        logging.getLogger(__name__).warning(
-            "A key on the command line can be seen by every user of this machine: write it into the settings file."
-        )
+        _warn("A key on the command line can be seen by every user of this machine: write it into the settings file.")
+
+
+def _warn(words: str) -> None:
+    import logging
+
+    logging.getLogger(__name__).warning(words)
 
 
 async def _work(worker: NatsWorker) -> None:
-    """Until a signal, or until the connection is gone for good: a supervisor's restart mends what we cannot."""
+    """Until a signal, or until no request will come any more: a supervisor's restart may mend what we cannot."""
     import asyncio
-
-    from cw_proxy.errors import NatsUnavailable
 
     await worker.start()
     serving, lost = asyncio.ensure_future(until_signalled(worker)), asyncio.ensure_future(worker.lost.wait())
@@ -135,7 +139,7 @@ async def _work(worker: NatsWorker) -> None:
         return serving.result()
     serving.cancel()
     await worker.stop()
-    raise NatsUnavailable("The NATS server closed the connection for good.")
+    raise worker.fault
 
 
 @nats.command()

@@ -62,7 +62,7 @@ class Gone(Exception):
 
 
 class NatsWorker:
-    """`start`, then `drain` and `stop`. `lost` is set when the connection is gone for good."""
+    """`start`, then `drain` and `stop`. `lost` is set when no request will come any more; `fault` says why."""
 
     def __init__(self, front: Front, config: NatsConfig, drain_timeout: float) -> None:
         self._front = front
@@ -72,8 +72,12 @@ class NatsWorker:
         self._counts = Counts()
         self._room = asyncio.Semaphore(config.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._line = Line()
+        self._line = Line(config.subject)
         self.lost = self._line.lost
+
+    @property
+    def fault(self) -> ProxyError:
+        return self._line.fault
 
     async def start(self) -> None:
         """Raises ConfigError, NatsRefused, NatsUnavailable."""
@@ -84,11 +88,10 @@ class NatsWorker:
             await self._line.flush()
         except Error as fault:
             raise NatsUnavailable(f"The NATS server went away while we started: {type(fault).__name__}.") from None
-        for words in self._line.told():
-            if "subscription" in words and f'"{self._config.subject.lower()}"' in words:
-                await self.stop()
-                raise NatsRefused(f"The NATS server does not permit us to subscribe to {self._config.subject!r}.")
-            log.warning("NATS: %s", words)
+        self._line.tell()
+        if self.lost.is_set():
+            await self.stop()
+            raise self.fault
         log.info("Listening for requests on '%s'", self._config.subject)
 
     async def _serve_subject(self) -> Service:
@@ -314,9 +317,11 @@ class Line(Watch):
     come back later than we do: after a break, the first message to each is repeated until somebody hears it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, subject: str) -> None:
         self.lost = asyncio.Event()
+        self.fault: ProxyError = NatsUnavailable("The NATS server closed the connection for good.")
         self.ending = False
+        self._subject = subject
         self._trouble: list[str] = []  # since the connection stands
         self._telling = False
         self._standing = asyncio.Event()
@@ -439,10 +444,11 @@ class Line(Watch):
 
     # --- what happens to the connection ---
 
-    def told(self) -> list[str]:
-        """What the server complained of so far; from now on it is logged."""
+    def tell(self) -> None:
+        """Logs what the server complained of so far, and from now on."""
         self._telling = True
-        return self._trouble
+        for words in self._trouble:
+            log.warning("NATS: %s", words)
 
     async def error(self, fault: Exception) -> None:
         if isinstance(fault, SlowConsumerError):
@@ -453,6 +459,11 @@ class Line(Watch):
         words = str(fault).strip().removeprefix("nats: ") or type(fault).__name__
         if words in self._trouble:
             # A server that is away is missed again every second.
+            return
+        if "permissions violation for subscription" in words and f'"{self._subject.lower()}"' in words:
+            # Also later, when the permission is taken away: nothing would come any more, and nobody would notice.
+            self.fault = NatsRefused(f"The NATS server does not permit us to subscribe to {self._subject!r}.")
+            self.lost.set()
             return
         self._trouble.append(words)
         if self._telling:

@@ -22,6 +22,8 @@ from cw_proxy.wire.nats_message import ERROR, ERROR_CODE, SEQUENCE, nobody_liste
 
 Said = Callable[[Exception], Awaitable[None]]
 _PATIENCE = 10  # seconds for the first connection
+_TRIES = 3  # where it is broken off, with
+_PAUSE = 0.5  # seconds between them
 
 
 class Unreadable(Error):
@@ -58,34 +60,48 @@ class Watch:
 async def connect(config: NatsConfig, watch: Watch | None = None, *, inboxes: str = "_INBOX") -> Client:
     """The first connection stands at once or not at all; later ones are tried for again for ever. `inboxes` is what
     the subjects of its inboxes begin with. Raises ConfigError, NatsRefused, NatsUnavailable."""
-    watch, client = watch or Watch(), _Client()
     context, seed = context_of(config.tls), seed_of(config)
-    standing = False
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await _connected(config, watch or Watch(), inboxes, tls=context, nkeys_seed_str=seed)
+        except (OSError, Error, TimeoutError) as fault:
+            if not (tries_left and context and _broken_off(fault)):
+                raise _explained(fault, config) from None
+        await asyncio.sleep(_PAUSE)
+    raise AssertionError("the last try ends otherwise")
+
+
+async def _connected(
+    config: NatsConfig, watch: Watch, inboxes: str, *, tls: ssl.SSLContext | None, nkeys_seed_str: str | None
+) -> Client:
+    client, standing = _Client(), False
 
     async def error(fault: Exception) -> None:
         if not standing:
             raise fault
         await watch.error(fault)
 
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await client.connect(
-                config.server,
-                name="cw-proxy",
-                error_cb=error,
-                disconnected_cb=watch.disconnected,
-                reconnected_cb=watch.reconnected,
-                closed_cb=watch.closed,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=1,
-                inbox_prefix=inboxes,
-                tls=context,
-                nkeys_seed_str=seed,
-            )
-    except (OSError, Error, TimeoutError) as fault:
-        raise _explained(fault, config) from None
+    await client.connect(
+        config.server,
+        name="cw-proxy",
+        error_cb=error,
+        disconnected_cb=watch.disconnected,
+        reconnected_cb=watch.reconnected,
+        closed_cb=watch.closed,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        inbox_prefix=inboxes,
+        tls=tls,
+        nkeys_seed_str=nkeys_seed_str,
+    )
     standing = True
     return client
+
+
+def _broken_off(fault: Exception) -> bool:
+    """So a server treats a certificate that it does not trust; so does one that dies, but not time and again."""
+    return isinstance(fault, ConnectionError) and not isinstance(fault, ConnectionRefusedError)
 
 
 def _explained(fault: Exception, config: NatsConfig) -> ProxyError:
@@ -98,7 +114,7 @@ def _explained(fault: Exception, config: NatsConfig) -> ProxyError:
         return NatsRefused(f"{place} has a certificate that is not trusted here: see tls.ca. ({fault.verify_message})")
     if isinstance(fault, ssl.SSLError):
         return NatsRefused(f"{place} broke off the TLS handshake: see tls.cert and tls.key.")
-    if config.tls.enabled and isinstance(fault, ConnectionError) and not isinstance(fault, ConnectionRefusedError):
+    if config.tls.enabled and _broken_off(fault):
         return NatsRefused(f"{place} closed the TLS connection: see tls.cert and tls.key.")
     if "secure" in words or "tls" in words:
         return NatsRefused(f"{place} and we do not agree about TLS: see tls.enabled.")

@@ -170,6 +170,26 @@ async def test_a_connection_lost_for_good_ends_the_process(server: NatsServer, e
     assert running.err.decode().splitlines()[-1] == "cw-proxy: The NATS server closed the connection for good."
 
 
+async def test_a_permission_that_is_taken_away_ends_the_process(tmp_path: Path, emulator: Emulator) -> None:
+    def users(permissions: str) -> str:
+        return f"authorization {{ users: [{{ user: a, password: b, permissions: {{ {permissions} }} }}] }}"
+
+    with (
+        nats_server(tmp_path, users('subscribe: { allow: ">" }')) as server,
+        worker(emulator.url, "--nats_server", server.url.replace("//", "//a:b@")) as running,
+    ):
+        server.reload(users(f'subscribe: {{ allow: ">", deny: "{SUBJECT}" }}'))
+        assert await asyncio.to_thread(running.wait) == 7, running.err.decode()
+    last = running.err.decode().splitlines()[-1]
+    assert last == f"cw-proxy: The NATS server does not permit us to subscribe to '{SUBJECT}'."
+
+
+async def test_openai_without_a_model_is_warned_of(server: NatsServer, emulator: Emulator) -> None:
+    options = {"CW_PROXY_BACKEND": "openai", "CW_PROXY_OPENAI_BASE_URL": f"{emulator.url}/v1"}
+    with worker(emulator.url, "--nats_server", server.url, **options) as running:
+        assert "No engine is set" in running.err.decode()
+
+
 async def _max_payload(server: NatsServer) -> int:
     async with client(server) as connection:
         return connection.max_payload

@@ -3,6 +3,7 @@ against a service of nats-py's own: what it gives out, and what it refuses to se
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,23 @@ async def test_nobody_there() -> None:
     error = await _failure(NatsConfig(server="nats://user:very-secret@127.0.0.1:9"), NatsUnavailable)
     assert error.message.startswith("The NATS server at 127.0.0.1:9 cannot be reached: ")
     assert "very-secret" not in error.message
+
+
+async def test_one_that_breaks_off_once_is_tried_again(site: Site) -> None:
+    """As a server that is just going down: code 7 would keep a supervisor from starting the worker again."""
+    times = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal times
+        times += 1
+        writer.transport.abort()
+        listening.close()
+
+    listening = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    error = await _failure(site.config(server=f"nats://127.0.0.1:{port}"), NatsUnavailable)
+    assert not isinstance(error, NatsRefused)
+    assert times == 1
 
 
 async def test_the_watch_is_told(tmp_path: Path) -> None:
