@@ -37,7 +37,7 @@ class NatsServer:
             self.port = free.getsockname()[1]
         self.url = f"nats://127.0.0.1:{self.port}"
         self.configuration = folder / f"server-{self.port}.conf"
-        self.configuration.write_text(f'listen: "127.0.0.1:{self.port}"\n{extra}\n')
+        self.configure(extra)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -51,9 +51,13 @@ class NatsServer:
                 assert time.monotonic() - began < PATIENCE, "the NATS server does not start"
                 time.sleep(0.01)
 
+    def configure(self, extra: str) -> None:
+        """For the next start."""
+        self.configuration.write_text(f'listen: "127.0.0.1:{self.port}"\n{extra}\n')
+
     def reload(self, extra: str) -> None:
         """Another configuration, without losing connections."""
-        self.configuration.write_text(f'listen: "127.0.0.1:{self.port}"\n{extra}\n')
+        self.configure(extra)
         self.signal(signal.SIGHUP)
 
     def signal(self, number: signal.Signals) -> None:

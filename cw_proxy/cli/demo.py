@@ -35,7 +35,7 @@ async def _demo(home: Path, port: int, once: bool) -> None:
     import asyncio
 
     from cw_proxy.app import App
-    from cw_proxy.cli.serve import until_signalled
+    from cw_proxy.cli.serve import Signals, until_signalled
     from cw_proxy.emulator import Emulator
 
     async with Emulator(port=0) as emulator:
@@ -50,7 +50,7 @@ async def _demo(home: Path, port: int, once: bool) -> None:
             await asyncio.to_thread(_stream_answer, app.url)
             _say(_hints(app.url))
             if not once:
-                await until_signalled(app)
+                await until_signalled(app, Signals())
         finally:
             await app.stop()
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cw_proxy.cli import settings
-from cw_proxy.cli.serve import until_signalled
+from cw_proxy.cli.serve import Signals, until_signalled
 
 if TYPE_CHECKING:
+    import asyncio
+
     from cw_proxy.config import Config
     from cw_proxy.nats_settings import NatsConfig
     from cw_proxy.transports.nats_in import NatsWorker
@@ -131,8 +133,11 @@ async def _work(worker: NatsWorker) -> None:
     """Until a signal, or until no request will come any more: a supervisor's restart may mend what we cannot."""
     import asyncio
 
-    await worker.start()
-    serving, lost = asyncio.ensure_future(until_signalled(worker)), asyncio.ensure_future(worker.lost.wait())
+    signals = Signals()
+    if not await _done_before(signals.first, worker.connect()):
+        return None
+    await worker.serve()
+    serving, lost = asyncio.ensure_future(until_signalled(worker, signals)), asyncio.ensure_future(worker.lost.wait())
     await asyncio.wait({serving, lost}, return_when=asyncio.FIRST_COMPLETED)
     lost.cancel()
     if serving.done():
@@ -140,6 +145,19 @@ async def _work(worker: NatsWorker) -> None:
     serving.cancel()
     await worker.stop()
     raise worker.fault
+
+
+async def _done_before(signal: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    import asyncio
+
+    doing, told = asyncio.ensure_future(work), asyncio.ensure_future(signal.wait())
+    await asyncio.wait({doing, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if not doing.done():
+        doing.cancel()
+        return False
+    doing.result()
+    return True
 
 
 @nats.command()

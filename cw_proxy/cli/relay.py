@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cw_proxy.cli import settings
-from cw_proxy.cli.serve import until_signalled
+from cw_proxy.cli.serve import Signals, until_signalled
 
 if TYPE_CHECKING:
     from cw_proxy.relay_settings import RelayConfig
@@ -50,10 +50,11 @@ def relay(config_file: Path | None, debug: bool, **flags: object) -> None:
     from cw_proxy.transports.relay import Relay
 
     async def main() -> None:
+        signals = Signals()
         server = Relay(config, metrics=_metrics(config))
         await server.start()
         click.echo(server.url)
-        await until_signalled(server)
+        await until_signalled(server, signals)
 
     settings.run(main())
 

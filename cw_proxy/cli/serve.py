@@ -47,28 +47,39 @@ def serve(config_file: Path | None, **flags: object) -> None:
     settings.set_up_logging(config.debug)
 
     async def main() -> None:
+        signals = Signals()
         app = App(config, home())
         await app.start()
         # What is loaded by now stays: the garbage collector need not walk through it again and again.
         gc.collect()
         gc.freeze()
         click.echo(app.url)
-        await until_signalled(app)
+        await until_signalled(app, signals)
 
     settings.run(main())
 
 
-async def until_signalled(app: Server) -> None:
+class Signals:
+    """SIGTERM and SIGINT from the moment that this is made, so that none is missed while something starts."""
+
+    def __init__(self) -> None:
+        import asyncio
+        import signal
+
+        self.first, self.second = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._tell)
+
+    def _tell(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+async def until_signalled(app: Server, signals: Signals) -> None:
     """Serves until the first signal, drains until the second."""
     import asyncio
-    import signal
 
-    signals: asyncio.Queue[None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, None)
-    await signals.get()
-    draining, again = asyncio.ensure_future(app.drain()), asyncio.ensure_future(signals.get())
+    await signals.first.wait()
+    draining, again = asyncio.ensure_future(app.drain()), asyncio.ensure_future(signals.second.wait())
     await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
     for task in (draining, again):
         task.cancel()

@@ -39,22 +39,26 @@ from cw_proxy.errors import (
     UpstreamTimeout,
 )
 from cw_proxy.events import Fail
-from cw_proxy.front import Front, Streamed
+from cw_proxy.front import Front, Streamed, Whole
 from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.subjects import Subjects
-from cw_proxy.transports.nats_out import Unreadable, Watch, connect
+from cw_proxy.transports.nats_client import Unreadable, flushed
+from cw_proxy.transports.nats_out import Watch, connect
 from cw_proxy.wire import sse
-from cw_proxy.wire.nats_message import SEQUENCE, STATUS, failure, nobody_listens, size
+from cw_proxy.wire.nats_message import ERROR_CODE, SEQUENCE, STATUS, failure, nobody_listens, size
 
 log = logging.getLogger(__name__)
 
 # Of our own, so that a server's configuration can grant these alone.
 _INBOXES = "_INBOX.cw-proxy"
 _CONFIRM = 0.05  # seconds between questions to the server whether it has taken what was sent
-_COMEBACK = 10.0  # seconds after a break within which askers come back
+_COMEBACK = 60.0  # seconds after a break within which askers come back,
+_STREAM_COMEBACK = 5.0  # and those of streams, who keep others from being answered meanwhile
 _AGAIN = 0.1  # seconds between tries to reach them
+_LONGEST_SUBJECT = 1024  # a server ends the connection over a line of 4096 bytes
+_COMPLAINTS = 50  # of a server that are logged, for each connection
 
 
 class Gone(Exception):
@@ -80,12 +84,19 @@ class NatsWorker:
         return self._line.fault
 
     async def start(self) -> None:
-        """Raises ConfigError, NatsRefused, NatsUnavailable."""
+        await self.connect()
+        await self.serve()
+
+    async def connect(self) -> None:
+        """Nothing is taken yet. Raises ConfigError, NatsRefused, NatsUnavailable."""
         await self._line.open(self._config)
         log.info("Connected to NATS Server")
+
+    async def serve(self) -> None:
+        """Raises NatsRefused, NatsUnavailable."""
         try:
             self._service = await self._serve_subject()
-            await self._line.flush()
+            await flushed(self._line.client)
         except Error as fault:
             raise NatsUnavailable(f"The NATS server went away while we started: {type(fault).__name__}.") from None
         self._line.tell()
@@ -122,6 +133,7 @@ class NatsWorker:
                 await self._line.settle()
                 await self._line.client.drain()
         except (TimeoutError, Error):
+            log.warning("The time for the rest is over; requests that are broken off: %d", len(self._tasks))
             return False
         return True
 
@@ -146,53 +158,56 @@ class NatsWorker:
         self._room.release()
 
     async def _answer(self, message: Message) -> None:
-        to = message._msg.reply
-        # Without a reply subject there is nobody to answer; with ours, each answer would be a request again.
-        if not to or to == self._config.subject:
+        if not self._answerable(message._msg.reply):
             return
+        protocol, streamed = self._subjects.of(message.data)
+        log.debug("Handling a request of %d bytes: %s", len(message.data), protocol.name)
+        reply = Reply(self._line, message._msg.reply, protocol, self._config.max_reply_bytes, streamed)
         with self._counts.one():
             try:
-                await self._answer_to(Reply(self._line, to, self._config.max_reply_bytes), message)
+                await self._answer_to(reply, message)
             except (Gone, asyncio.CancelledError):
                 self._counts.cancelled += 1
             except Error as fault:
                 log.warning("an answer was lost: %s", type(fault).__name__)
 
+    def _answerable(self, to: str) -> bool:
+        """Without a reply subject there is nobody to answer. Where it is ours, or a worker's, each message of an answer
+        would be a request again."""
+        own = to == self._config.subject or to.startswith(f"{_INBOXES}.")
+        return bool(to) and not own and len(to.encode()) <= _LONGEST_SUBJECT
+
     async def _answer_to(self, reply: Reply, message: Message) -> None:
-        protocol, streamed = self._subjects.of(message.data)
-        log.debug("Handling a request of %d bytes: %s", len(message.data), protocol.name)
         try:
-            await self._in_time(reply, protocol, message)
+            answer = await self._in_time(reply, message)
+            if answer is not None:
+                await reply.send(answer.body, {**reply.extra, STATUS: "200"})
         except ProxyError as error:
-            await self._fail(reply, protocol, error, streamed)
+            self._counts.failed(error)
+            await reply.fail(error)
         except (Error, Gone):
             raise
         except Exception:  # the outermost edge: the asker is told that something went wrong, and nothing of what
             log.exception("internal error")
-            await self._fail(reply, protocol, ProxyError("Internal error."), streamed)
+            fault = ProxyError("Internal error.")
+            self._counts.failed(fault)
+            await reply.fail(fault)
 
-    async def _in_time(self, reply: Reply, protocol: ClientProtocol, message: Message) -> None:
+    async def _in_time(self, reply: Reply, message: Message) -> Whole | None:
+        """A whole answer that is to be sent: once it is there, it may wait for a server that is away."""
+        headers = {name.lower(): value for name, value in (message.headers or {}).items()}
         try:
             async with asyncio.timeout(self._config.timeout):
-                await self._asked(reply, protocol, message)
+                answer = await self._front.answer(
+                    reply.protocol, self._front.caller(headers), message.data, reply.extra
+                )
+                if isinstance(answer, Whole):
+                    return answer
+                if failed := await reply.stream(answer):
+                    self._counts.failed(failed)
         except TimeoutError:
             raise UpstreamTimeout(f"The answer took longer than {self._config.timeout:g} s.") from None
-
-    async def _asked(self, reply: Reply, protocol: ClientProtocol, message: Message) -> None:
-        headers = {name.lower(): value for name, value in (message.headers or {}).items()}
-        answer = await self._front.answer(protocol, self._front.caller(headers), message.data, reply.extra)
-        if not isinstance(answer, Streamed):
-            await reply.send(answer.body, {**reply.extra, STATUS: "200"})
-        elif failed := await reply.stream(answer):
-            self._counts.failed(failed)
-
-    async def _fail(self, reply: Reply, protocol: ClientProtocol, error: ProxyError, streamed: bool) -> None:
-        self._counts.failed(error)
-        shown = protocol.error(error)
-        if not reply.number:
-            await reply.send(shown.body, {**reply.extra, **shown.headers, **failure(error)})
-        if streamed:
-            await reply.end(error)
+        return None
 
 
 class Counts:
@@ -233,12 +248,16 @@ class Counts:
 class Reply:
     """Messages to one asker: a whole answer, or a stream, of which `number` went out."""
 
-    def __init__(self, line: Line, to: str, max_bytes: int | None) -> None:
+    def __init__(
+        self, line: Line, to: str, protocol: ClientProtocol, max_bytes: int | None = None, streamed: bool = False
+    ) -> None:
         self.to = to
+        self.protocol = protocol
         self.extra: dict[str, str] = {}
         self.number = 0
         self._line = line
         self._max_bytes = max_bytes
+        self._ends = streamed
         # What the Line keeps here: see there.
         self.streaming: asyncio.Task[None] | None = None
         self.broken = False
@@ -265,30 +284,58 @@ class Reply:
                     raise
                 failed = error
                 await self._chunks(encoder.feed([Fail(error)]))
-        await self.end(failed)
-        return failed
+        return await self.end(failed)
 
     async def _chunks(self, written: bytes) -> None:
         for data in sse.payloads(written):
             # The empty message says it here.
             if data != b"[DONE]":
                 await self.send(data, {**self.extra, SEQUENCE: str(self.number + 1)})
-                self.number += 1
-
-    async def end(self, error: ProxyError | None) -> None:
-        said = failure(error) if error else {STATUS: "200"}
-        await self.send(b"", {SEQUENCE: str(self.number + 1), **said})
 
     async def send(self, body: bytes, headers: dict[str, str]) -> None:
-        """Raises RequestTooLarge: the server would end the connection, and all that is under way on it."""
-        limit = min(self._line.client.max_payload, self._max_bytes or self._line.client.max_payload)
-        if size(body, headers) > limit:
+        """Raises what Line.send does."""
+        await self._line.send(Parcel(self, body, headers))
+
+    async def fail(self, error: ProxyError) -> None:
+        """In the protocol's shape, and with a stream's end where one was to come."""
+        if not self.number:
+            shown = self.protocol.error(error)
+            await self._fitting(shown.body, {**self.extra, **shown.headers, **failure(error)})
+        if self._ends:
+            await self.end(error)
+
+    async def end(self, error: ProxyError | None) -> ProxyError | None:
+        """Of a stream; the error that it ends with: where a part may be missing, there is one."""
+        try:
+            await self._fitting(b"", self._ending(error))
+        except NatsUnavailable as broken:
+            error = error or broken
+            await self._fitting(b"", self._ending(error))
+        return error
+
+    def _ending(self, error: ProxyError | None) -> dict[str, str]:
+        return {SEQUENCE: str(self.number + 1), **(failure(error) if error else {STATUS: "200"})}
+
+    async def _fitting(self, body: bytes, headers: dict[str, str]) -> None:
+        """With less in it, where a message has no room for all of it: something has to come."""
+        least = {name: headers[name] for name in (SEQUENCE, STATUS, ERROR_CODE) if name in headers}
+        try:
+            await self.send(body, headers)
+        except RequestTooLarge:
+            try:
+                await self.send(b"", least)
+            except RequestTooLarge as error:
+                log.warning("an error was lost: %s", error.message)
+
+    def check_size(self, parcel: Parcel, limit: int) -> None:
+        """Raises RequestTooLarge: the server would end the connection."""
+        limit = min(limit, self._max_bytes or limit)
+        if size(parcel.body, parcel.headers) > limit:
             what = "A part of the answer" if self.streaming else "The answer"
             advice = "" if self.streaming else ": ask with JSON and `stream: true`"
             raise RequestTooLarge(
                 f"{what} is larger than the {limit} bytes of a message{advice}.", code="answer_too_large"
             )
-        await self._line.send(Parcel(self, body, headers))
 
     def nobody_listens(self) -> None:
         """A stream whose asker is gone ends, upstream as well."""
@@ -339,17 +386,12 @@ class Line(Watch):
         await self.client.subscribe(f"{self._inbox}.*", cb=self._undelivered)
         self._standing.set()
 
-    async def flush(self) -> None:
-        """Until the server has taken all that was written: one flush overtakes what still waits to be written."""
-        await self.client.flush()
-        await self.client.flush()
-
     async def unsubscribe(self, subscription: Subscription) -> None:
         """Until all that was delivered is taken. The library's `unsubscribe` throws it away; its `drain` flushes ahead
         of its own UNSUB, and throws away what comes between the two."""
         await self.client._send_unsubscribe(subscription._id)
         with suppress(Error):
-            await self.flush()
+            await flushed(self.client)
         # A connection that breaks meanwhile is not to take it up again.
         self.client._remove_sub(subscription._id)
         await subscription._pending_queue.join()
@@ -357,16 +399,30 @@ class Line(Watch):
     # --- sending ---
 
     async def send(self, parcel: Parcel) -> None:
-        """Raises NatsUnavailable, once, for a stream that may have lost something; Gone; the library's errors."""
+        """Raises RequestTooLarge; NatsUnavailable, once, for a stream that may have lost something; Gone; the
+        library's errors."""
         reply = parcel.reply
         await self._standing.wait()
         if reply.broken:
             reply.broken = False
             raise _broken()
+        if reply.streaming is None and self._returning(reply):
+            # A whole answer waits for its asker by itself: others need the room.
+            reply.check_size(parcel, self.client.max_payload)
+            self._repeat_later(reply, [parcel])
+        else:
+            await self._deliver(parcel)
+
+    async def _deliver(self, parcel: Parcel) -> None:
+        reply = parcel.reply
+        await self._standing.wait()
+        reply.check_size(parcel, self.client.max_payload)
         self._unconfirmed.append(parcel)
         if self._confirming is None or self._confirming.done():
             self._confirming = asyncio.create_task(self._confirm())
-        if reply.heard != self._breaks and self._returning():
+        if reply.streaming is not None:
+            reply.number += 1
+        if self._returning(reply):
             await self._reach(parcel)
         else:
             await self._publish(parcel)
@@ -390,8 +446,10 @@ class Line(Watch):
 
     # --- after a break ---
 
-    def _returning(self) -> bool:
-        return time.monotonic() < self._returned + _COMEBACK
+    def _returning(self, reply: Reply) -> bool:
+        """Whether its asker may be on the way back."""
+        patience = _COMEBACK if reply.streaming is None else _STREAM_COMEBACK
+        return reply.heard != self._breaks and time.monotonic() < self._returned + patience
 
     async def _reach(self, parcel: Parcel) -> None:
         reply = parcel.reply
@@ -403,11 +461,11 @@ class Line(Watch):
             # The word that nobody listens comes before the answer to the flush. Where the connection breaks again, this
             # parcel is unconfirmed.
             with suppress(Error):
-                await self.flush()
+                await flushed(self.client)
             heard, reply.reaching = reply.reaching, False
             if heard:
                 return
-            if not self._returning():
+            if not self._returning(reply):
                 raise Gone
             await asyncio.sleep(_AGAIN)
 
@@ -417,17 +475,29 @@ class Line(Watch):
             await asyncio.sleep(_CONFIRM)
             await self._standing.wait()
             with suppress(Error):
-                await self.flush()
+                await flushed(self.client)
                 if breaks == self._breaks:
                     del self._unconfirmed[:number]
 
+    def _repeat_later(self, reply: Reply, parcels: list[Parcel]) -> None:
+        task = asyncio.create_task(self._repeat(reply, parcels))
+        self._repeating.add(task)
+        task.add_done_callback(self._repeating.discard)
+
     async def _repeat(self, reply: Reply, parcels: list[Parcel]) -> None:
-        with suppress(Error, Gone):
+        try:
             if reply.streaming is not None and len(parcels) > 1:
                 await reply.end(_broken())
             else:
                 for parcel in parcels:
-                    await self.send(parcel)
+                    await self._deliver(parcel)
+        except RequestTooLarge as error:
+            # It was not, before the server came back with another limit.
+            await reply.fail(error)
+        except Gone:
+            log.warning("an answer was dropped: nobody came back for it")
+        except Error as fault:
+            log.warning("an answer was lost: %s", type(fault).__name__)
 
     async def settle(self) -> None:
         """Until the server has taken everything."""
@@ -451,23 +521,22 @@ class Line(Watch):
             log.warning("NATS: %s", words)
 
     async def error(self, fault: Exception) -> None:
+        words = str(fault).strip().removeprefix("nats: ") or type(fault).__name__
         if isinstance(fault, SlowConsumerError):
             # More is waiting here than the library keeps: it throws this request away.
+            words = "a request was refused: too many are waiting"
             await self._refuse(fault.reply, Overloaded("This worker has too many requests waiting.", retry_after=1))
         elif isinstance(fault, Unreadable):
             await self._refuse(fault.reply, InvalidRequest("The headers of this message cannot be read."))
-        words = str(fault).strip().removeprefix("nats: ") or type(fault).__name__
-        if words in self._trouble:
-            # A server that is away is missed again every second.
-            return
         if "permissions violation for subscription" in words and f'"{self._subject.lower()}"' in words:
             # Also later, when the permission is taken away: nothing would come any more, and nobody would notice.
             self.fault = NatsRefused(f"The NATS server does not permit us to subscribe to {self._subject!r}.")
             self.lost.set()
-            return
-        self._trouble.append(words)
-        if self._telling:
-            log.warning("NATS: %s", words)
+        elif words not in self._trouble and len(self._trouble) < _COMPLAINTS:
+            # A server that is away is missed again every second; and clients can make it complain.
+            self._trouble.append(words)
+            if self._telling:
+                log.warning("NATS: %s", words)
 
     async def _refuse(self, to: str, error: ProxyError) -> None:
         """A request that nobody else will hear of."""
@@ -485,10 +554,8 @@ class Line(Watch):
         for reply, parcels in lost.items():
             if reply.streaming is not None and parcels[-1].body:
                 reply.broken = True
-                continue
-            task = asyncio.create_task(self._repeat(reply, parcels))
-            self._repeating.add(task)
-            task.add_done_callback(self._repeating.discard)
+            else:
+                self._repeat_later(reply, parcels)
         if not self.ending:
             log.warning("The connection to the NATS server broke; connecting again")
 

@@ -18,31 +18,13 @@ from nats.errors import TimeoutError as NatsTimeout
 
 from cw_proxy.errors import NatsRefused, NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
 from cw_proxy.nats_settings import NatsConfig, address, context_of, seed_of
+from cw_proxy.transports.nats_client import SafeClient, flushed
 from cw_proxy.wire.nats_message import ERROR, ERROR_CODE, SEQUENCE, nobody_listens, size
 
 Said = Callable[[Exception], Awaitable[None]]
 _PATIENCE = 10  # seconds for the first connection
 _TRIES = 3  # where it is broken off, with
 _PAUSE = 0.5  # seconds between them
-
-
-class Unreadable(Error):
-    """A message was left out: its reply subject or its headers are no text."""
-
-    def __init__(self, reply: str) -> None:
-        super().__init__("nats: a message that cannot be read was left out")
-        self.reply = reply
-
-
-class _Client(Client):
-    """nats-py stops reading, for minutes and without a word to us, at a message that it cannot decode; and whoever may
-    publish can send one."""
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        try:
-            await super()._process_msg(sid, subject, reply, data, headers)
-        except (UnicodeDecodeError, IndexError):
-            await self._error_cb(Unreadable(reply.decode("utf-8", "ignore")))
 
 
 class Watch:
@@ -75,7 +57,8 @@ async def connect(config: NatsConfig, watch: Watch | None = None, *, inboxes: st
 async def _connected(
     config: NatsConfig, watch: Watch, inboxes: str, *, tls: ssl.SSLContext | None, nkeys_seed_str: str | None
 ) -> Client:
-    client, standing = _Client(), False
+    client = SafeClient(secure=tls is not None or config.server.startswith("tls:"))
+    standing = False
 
     async def error(fault: Exception) -> None:
         if not standing:
@@ -116,12 +99,13 @@ def _explained(fault: Exception, config: NatsConfig) -> ProxyError:
         return NatsRefused(f"{place} broke off the TLS handshake: see tls.cert and tls.key.")
     if config.tls.enabled and _broken_off(fault):
         return NatsRefused(f"{place} closed the TLS connection: see tls.cert and tls.key.")
-    if "secure" in words or "tls" in words:
+    if "secure" in words or "tls" in words or "ssl" in words:
         return NatsRefused(f"{place} and we do not agree about TLS: see tls.enabled.")
     if isinstance(fault, TimeoutError):
         return NatsUnavailable(f"{place} did not answer in time.")
-    reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else type(fault).__name__
-    return NatsUnavailable(f"{place} cannot be reached: {reason}.")
+    if isinstance(fault, OSError):
+        return NatsUnavailable(f"{place} cannot be reached: {fault.strerror or type(fault).__name__}.")
+    return NatsUnavailable(f"{place} does not speak NATS as we know it.")
 
 
 # --- asking -----------------------------------------------------------------------------------------------
@@ -169,9 +153,8 @@ async def _sent(connection: Client, config: NatsConfig, body: bytes, headers: Ma
     inbox = connection.new_inbox()
     subscription = await connection.subscribe(inbox)
     await connection.publish(config.subject, body, reply=inbox, headers=dict(headers) or None)
-    # What the server does not permit, it says before it answers the second flush; the first may overtake the request.
-    await connection.flush()
-    await connection.flush()
+    # What the server does not permit, it says before that.
+    await flushed(connection)
     return subscription
 
 
@@ -184,7 +167,9 @@ async def _next(subscription: Subscription, config: NatsConfig) -> Msg:
     if nobody_listens(headers, message.data):
         raise NatsUnavailable(f"Nobody listens on {config.subject!r}.")
     if ERROR_CODE in headers:
-        raise ProxyError(f"{headers[ERROR_CODE]}: {headers.get(ERROR, '')}")
+        said = f"{headers[ERROR_CODE]}: {headers.get(ERROR, '')}"
+        # Whoever answers may be anybody: nothing that a terminal would obey.
+        raise ProxyError("".join(letter if letter.isprintable() else "?" for letter in said))
     return message
 
 

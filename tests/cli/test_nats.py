@@ -8,10 +8,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import nats.errors
 import pytest
 import yaml
 from nats_peers import SUBJECT, Certificates, NatsServer, Nkey, Site, client, nats_server, request, worker
-from servers import PATIENCE, TOKEN, run, until, urls
+from servers import PATIENCE, TOKEN, program, run, until, urls
 
 from cw_proxy.emulator import Emulator
 
@@ -157,17 +158,53 @@ async def test_a_key_in_the_file_is_not_warned_of(server: NatsServer, emulator: 
     assert b"sk-very-secret" not in running.err
 
 
-async def test_a_connection_lost_for_good_ends_the_process(server: NatsServer, emulator: Emulator) -> None:
-    """The server starts to take less than it had said: it ends the connection over an answer, for good."""
-    with worker(emulator.url, "--nats_server", server.url) as running:
-        async with client(server) as connection:
-            server.reload("max_payload: 1000")
-            async with asyncio.timeout(PATIENCE):
-                while await _max_payload(server) != 1000:
-                    await asyncio.sleep(0.01)
-            await connection.publish(SUBJECT, b"Count from 1 to 500", reply="nobody")
-            assert await asyncio.to_thread(running.wait) == 6
+async def test_a_connection_lost_for_good_ends_the_process(emulator: Emulator) -> None:
+    """A server of ours: the end of somebody's time takes an operator and JWTs on a real one."""
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576,"headers":true}\r\n')
+        telling = asyncio.create_task(tell(writer))
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        telling.cancel()
+
+    async def tell(writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.write(b"-ERR 'User Authentication Expired'\r\n")
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        starting = worker(emulator.url, "--nats_server", url)
+        running = await asyncio.to_thread(starting.__enter__)
+        over.set()
+        assert await asyncio.to_thread(running.wait) == 6, running.err.decode()
+        await asyncio.to_thread(starting.__exit__, None, None, None)
     assert running.err.decode().splitlines()[-1] == "cw-proxy: The NATS server closed the connection for good."
+
+
+async def test_tls_is_not_left_to_the_server(tmp_path: Path, server: NatsServer, site: Site) -> None:
+    tls = {"enabled": True, "ca": str(site.ours.ca)}
+    for settings in ({"server": server.url, "tls": tls}, {"server": server.url.replace("nats:", "tls:")}):
+        file = written(tmp_path, yaml.safe_dump({"nats": settings}))
+        done = await asyncio.to_thread(run, "nats", "--config", file, environment=READY)
+        assert (done.returncode, done.stdout) == (7, "")
+        assert "do not agree about TLS" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+async def test_a_signal_while_it_starts_loses_nothing(server: NatsServer, emulator: Emulator) -> None:
+    """As soon as it says that it is connected: it may have taken requests already."""
+    async with client(server) as connection:
+        with program(
+            "nats", "--nats_server", server.url, **{"CW_PROXY_ACCESS_TOKEN": TOKEN, **urls(emulator.url)}
+        ) as running:
+            await until(lambda: b"Connected to NATS Server" in running.err, "it is connected")
+            running.send(signal.SIGTERM)
+            assert await asyncio.to_thread(running.wait) == 0, running.err.decode()
+        with pytest.raises(nats.errors.NoRespondersError):
+            await request(connection, b"Hello")
 
 
 async def test_a_permission_that_is_taken_away_ends_the_process(tmp_path: Path, emulator: Emulator) -> None:
@@ -188,11 +225,6 @@ async def test_openai_without_a_model_is_warned_of(server: NatsServer, emulator:
     options = {"CW_PROXY_BACKEND": "openai", "CW_PROXY_OPENAI_BASE_URL": f"{emulator.url}/v1"}
     with worker(emulator.url, "--nats_server", server.url, **options) as running:
         assert "No engine is set" in running.err.decode()
-
-
-async def _max_payload(server: NatsServer) -> int:
-    async with client(server) as connection:
-        return connection.max_payload
 
 
 async def test_a_second_signal_does_not_wait(server: NatsServer, emulator: Emulator) -> None:

@@ -23,6 +23,7 @@ from cw_proxy.front import Front
 from cw_proxy.guard import Guard
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.secret import Secret
+from cw_proxy.transports import nats_client
 from cw_proxy.transports.nats_in import NatsWorker
 from cw_proxy.wire.nats_message import SEQUENCE, STATUS
 
@@ -220,16 +221,22 @@ async def test_more_than_is_kept_waiting_is_refused(server: NatsServer, emulator
         assert {json.loads(answer.data)["error"]["code"] for answer in refused} == {"overloaded"}
 
 
+STREAM = chat("Count from 1 to 9", stream=True)
 POISON = {
     "a reply subject": b"PUB openai_requests \xff\xfe 2\r\nhi\r\n",
     "a status": b"HPUB openai_requests here 15 17\r\nNATS/1.0 \xff\xff\r\n\r\nhi\r\n",
     "no headers": b"HPUB openai_requests here 8 10\r\nNATS/1.0hi\r\n",
+    "white space in a reply subject": b"PUB openai_requests a\x0bb 1\r\n \r\n",
+    "white space, and much behind it": b"PUB openai_requests a\x0cb 5000\r\n" + b" " * 5000 + b"\r\n",
+    "the same for everybody": b"PUB $SRV.PING a\x0bb 5000\r\n" + b" " * 5000 + b"\r\n",
+    "a long reply subject": b"PUB openai_requests " + b"x" * 4000 + b" %d\r\n%s\r\n" % (len(STREAM), STREAM),
+    "another worker's inbox": b"PUB openai_requests _INBOX.cw-proxy.x.y %d\r\n%s\r\n" % (len(STREAM), STREAM),
 }
 
 
 @pytest.mark.parametrize("case", POISON)
 async def test_a_message_that_cannot_be_read_does_no_harm(server: NatsServer, emulator: Emulator, case: str) -> None:
-    async with working(server, emulator), client(server) as connection, wire(server.url) as bad:
+    async with working(server, emulator) as worker, client(server) as connection, wire(server.url) as bad:
         answers = await connection.subscribe("here")
         await connection.flush()
         await connection.flush()
@@ -242,6 +249,7 @@ async def test_a_message_that_cannot_be_read_does_no_harm(server: NatsServer, em
             await bad.until(b"PONG")
         assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
         assert emulator.stats.requests == 1
+        assert worker._line._breaks == 0
 
 
 async def test_an_answer_to_ourselves_is_none(server: NatsServer, emulator: Emulator) -> None:
@@ -444,9 +452,10 @@ async def test_an_asker_that_never_comes_back_is_given_up(server: NatsServer, em
             asking = await _asked(connection, emulator, 1)
             server.kill()
         server.start()
-        await until(lambda: worker._line._returning(), "the server is back")
+        await until(lambda: worker._line._returned > 0, "the server is back")
+        assert worker._counts.active == 0  # it waits by itself
         worker._line._returned = 0.0  # long ago
-        await until(lambda: worker._counts.active == 0, "the answer is dropped")
+        await until(lambda: not worker._line._repeating, "the answer is dropped")
         asking[0].cancel()
         async with client(server) as connection:
             assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
@@ -454,10 +463,100 @@ async def test_an_asker_that_never_comes_back_is_given_up(server: NatsServer, em
 
 async def test_a_connection_closed_for_good_is_lost(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator) as worker:
-        # More than the server takes: it says so, and the client library gives up.
-        await worker._line.client.publish(SUBJECT, b"x" * 1_048_576, headers={"a": "b"})
+        await worker._line.client._process_err("'user authentication expired'")
         async with asyncio.timeout(PATIENCE):
             await worker.lost.wait()
+
+
+async def test_what_a_new_connection_mends(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker, client(server) as connection:
+        # More than the server takes: it says so, and ends the connection.
+        await worker._line.client.publish(SUBJECT, b"x" * 1_048_576, headers={"a": "b"})
+        await until(lambda: worker._line._returned > 0, "it is back")
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        assert not worker.lost.is_set()
+
+
+async def test_a_server_that_stalls(server: NatsServer, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than a flush waits: its late answer is no reason to go deaf."""
+    monkeypatch.setattr(nats_client, "_FLUSH", 0.1)
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = await _asked(connection, emulator, 5)
+        server.signal(signal.SIGSTOP)
+        await until(lambda: len(worker._line._unconfirmed) == 5, "the answers are sent")
+        late = len(worker._line.client._pongs)
+        await until(lambda: len(worker._line.client._pongs) > late + 2, "flushes are given up")
+        server.signal(signal.SIGCONT)
+        assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 5
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        await until(lambda: not worker._line._unconfirmed, "the server has taken them")
+        assert worker._line._breaks == 0
+
+
+async def test_a_server_that_comes_back_with_a_smaller_limit(tmp_path: Path, emulator: Emulator) -> None:
+    emulator.scripts["long"] = [{"delay": 0.3}, {"text": "x" * 5000, "piece": 5000}]
+    with nats_server(tmp_path) as server:
+        async with working(server, emulator) as worker, client(server) as connection:
+            made = asyncio.create_task(request(connection, b"play the script long"))
+            await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+            server.kill()
+            server.configure("max_payload: 1000")
+            server.start()
+            assert code(await made) == "413"
+            # What was sent already, and may be lost, is measured again as well.
+            server.kill()
+            server.configure("max_payload: 8000")
+            server.start()
+            await until(lambda: worker._line._breaks == 2 and worker._line._standing.is_set(), "the worker is back")
+            await until(lambda: connection.is_connected, "the asker is back")
+            sent = asyncio.create_task(request(connection, b"play the script long"))
+            await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+            server.signal(signal.SIGSTOP)
+            await until(lambda: worker._line._unconfirmed, "it is sent")
+            server.kill()
+            server.configure("max_payload: 1000")
+            server.start()
+            assert code(await sent) == "413"
+            assert not worker.lost.is_set()
+
+
+async def test_a_limit_that_is_lowered_meanwhile(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker, client(server) as connection:
+        server.reload("max_payload: 1000")
+        answer = await request(connection, b"Count from 1 to 500")
+        # It is told of a new limit when it has broken the old one, if not before.
+        assert code(answer) == "413"
+        assert not worker.lost.is_set()
+
+
+async def test_an_error_that_has_no_room(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator, max_reply_bytes=120), client(server) as connection:
+        assert code(await request(connection, b" ")) == "400"
+        [end] = await streamed(connection, chat("Hello", model="none-such", stream=True))
+        assert code(end) == "404"
+
+
+async def test_an_answer_waits_for_the_server_longer_than_it_may_take(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator, timeout=1.0), client(server) as connection:
+        asking = await _asked(connection, emulator, 1)
+        server.kill()
+        await until(lambda: emulator.stats.in_flight == 0, "it is there")
+        await asyncio.sleep(1)
+        server.start()
+        assert (await asking[0]).data == b"done"
+
+
+async def test_a_stream_whose_time_runs_out_while_the_server_is_away(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    async with working(server, emulator, timeout=1.0) as worker, client(server) as connection:
+        asking = asyncio.create_task(streamed(connection, chat("play the script endless", stream=True)))
+        await until(lambda: worker._line._unconfirmed, "parts are sent")
+        server.signal(signal.SIGSTOP)
+        await until(lambda: worker._line._unconfirmed, "the server does not take them")
+        server.kill()
+        await until(lambda: emulator.stats.in_flight == 0, "its time is over")
+        server.start()
+        assert code((await asking)[-1]) in ("503", "504")
 
 
 async def test_draining_answers_what_was_delivered(server: NatsServer, emulator: Emulator) -> None:
