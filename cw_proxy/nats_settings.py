@@ -64,11 +64,14 @@ _FLAGS = {"nats_server": "server", "tls_cert": "cert", "tls_key": "key", "tls_ca
 _OF_TLS = frozenset(Tls.__struct_fields__)
 
 
-def load(flags: Mapping[str, Any] | None = None, *, path: Path | None = None) -> NatsConfig:
-    """Joins the sources. Flags that are None were not given; a file that is not named may be missing. Raises
-    ConfigError."""
+def load(flags: Mapping[str, Any] | None = None, *, path: Path | None = None, ours: bool = True) -> NatsConfig:
+    """Joins the sources. Flags that are None were not given; a file that is not named may be missing, and unless it is
+    `ours` by right, may be about something else. Raises ConfigError."""
     file = path or DEFAULT_FILE
-    settings = _flattened(_from_file(file, required=path is not None), f"in {file}")
+    found = _from_file(file, required=path is not None)
+    if path is None and not ours and not isinstance(found.get("nats"), dict):
+        found = {}
+    settings = _flattened(found, f"in {file}")
     _converted(settings, f"in {file}")
     given = {_FLAGS.get(name, name): value for name, value in (flags or {}).items() if value is not None}
     # Who names a certificate means to use it.
@@ -99,7 +102,7 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
     except ImportError:
         raise ConfigError("NATS needs more packages: pip install 'cw-proxy[nats]'.") from None
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, _strict(yaml.SafeLoader))  # noqa: S506 - a SafeLoader that is stricter
     except (yaml.YAMLError, ValueError, RecursionError) as fault:
         # What the parser says shows the line, which may hold a key.
         mark = getattr(fault, "problem_mark", None)
@@ -110,6 +113,23 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"The settings file {path} holds no settings: it begins with `nats:`.")
     return found
+
+
+def _strict(loader: Any) -> Any:
+    """Of a name that is there twice, YAML takes the last and says nothing."""
+    import yaml
+
+    class Strict(loader):  # type: ignore[misc] # a class that is given at run time
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            names = [each.value for each, _ in node.value if isinstance(each, yaml.ScalarNode)]
+            for at, name in enumerate(names):
+                if name in names[:at] and name != "<<":
+                    raise yaml.MarkedYAMLError(
+                        problem="a name that is there twice", problem_mark=node.value[at][0].start_mark
+                    )
+            return super().construct_mapping(node, deep)
+
+    return Strict
 
 
 def _flattened(found: dict[str, Any], where: str) -> dict[str, Any]:
@@ -153,7 +173,9 @@ def _check_names(found: Mapping[Any, Any], known: Any, where: str, prefix: str =
         if name not in known:
             near = get_close_matches(str(name), sorted(known), n=1)
             hint = f" Did you mean {prefix + near[0]!r}?" if near else ""
-            raise ConfigError(f"{prefix + str(name)[:40]!r} {where} is not a setting.{hint}")
+            # It may be a key that slipped into the place of a name.
+            shown = repr(f"{prefix}{name}") if re.fullmatch(r"[a-z][a-z_-]{0,30}", str(name)) else "A name"
+            raise ConfigError(f"{shown} {where} is not a setting.{hint}")
 
 
 def _converted(settings: dict[str, Any], where: str) -> NatsConfig:
@@ -190,15 +212,15 @@ def seed_of(config: NatsConfig) -> str | None:
         return None
     try:
         lines = Path(config.nkey_seed_file).expanduser().read_text("ascii").split()
-    except OSError as fault:
-        raise ConfigError(f"The nkey seed file {config.nkey_seed_file} cannot be read: {fault.strerror}.") from None
     except UnicodeDecodeError:
         lines = []
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f"The nkey seed file{_named(config.nkey_seed_file)} cannot be read: {_why(fault)}.") from None
     try:
         seed = next(line for line in lines if line.startswith("SU"))
         nkeys.from_seed(bytearray(seed.encode())).wipe()
     except Exception:  # noqa: BLE001 - whatever its parts raise, it is about the file, and may show it
-        raise ConfigError(f"The nkey seed file {config.nkey_seed_file} holds no user's seed (SU…).") from None
+        raise ConfigError(f"The nkey seed file{_named(config.nkey_seed_file)} holds no user's seed (SU…).") from None
     return seed
 
 
@@ -213,7 +235,7 @@ def context_of(tls: Tls) -> ssl.SSLContext | None:
         if tls.ca:
             context = ssl.create_default_context(cafile=tls.ca)
     except ssl.SSLError:
-        raise ConfigError(f"The file of 'tls.ca', {tls.ca}, holds no certificate in PEM.") from None
+        raise ConfigError(f"The file of 'tls.ca'{_named(tls.ca)} holds no certificate in PEM.") from None
     try:
         if tls.cert and tls.key:
             # An empty password: a key that has one is an error, not a question on the terminal.
@@ -227,8 +249,19 @@ def _check_readable(name: str, path: str | None) -> None:
     try:
         if path:
             Path(path).read_bytes()
-    except OSError as fault:
-        raise ConfigError(f"The file of {name!r}, {path}, cannot be read: {fault.strerror}.") from None
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f"The file of {name!r}{_named(path)} cannot be read: {_why(fault)}.") from None
+
+
+def _named(path: str | None) -> str:
+    """The path, unless it may be what should stand in the file: a seed, a key, a certificate."""
+    if path is None or len(path) > 255 or not path.isprintable() or re.search(r"S[A-Z][A-Z2-7]{40}|-----", path):
+        return ""
+    return f" {path}" if re.search(r"[/\\]|\.[A-Za-z0-9]{1,8}\Z", path) else ""
+
+
+def _why(fault: Exception) -> str:
+    return (isinstance(fault, OSError) and fault.strerror) or "it is no path"
 
 
 # --- the server, and subjects on it -----------------------------------------------------------------------
@@ -250,6 +283,14 @@ def inboxes_of(prefix: str | None) -> str:
     """What the subjects of a client's inboxes begin with. Raises ConfigError."""
     if prefix is None:
         return "_INBOX"
-    if not re.search(_TOKENS, prefix):
+    if not prefix.isascii() or not re.search(_TOKENS, prefix):
         raise ConfigError("The inbox prefix must be a subject such as _INBOX.ann, without wildcards.")
     return prefix
+
+
+def key_of(said: str) -> str:
+    """A client key that fits into a header. Raises ConfigError."""
+    try:
+        return _secret(Secret, said).reveal()
+    except ValueError:
+        raise ConfigError("The key must be printable ASCII without spaces.") from None

@@ -11,7 +11,7 @@ import pytest
 from nats_peers import Site
 
 from cw_proxy.errors import ConfigError
-from cw_proxy.nats_settings import NatsConfig, Tls, address, context_of, inboxes_of, load, seed_of
+from cw_proxy.nats_settings import NatsConfig, Tls, address, context_of, inboxes_of, key_of, load, seed_of
 from cw_proxy.secret import Secret
 
 DOCUMENTED = """
@@ -146,10 +146,61 @@ def test_inboxes() -> None:
     assert inboxes_of("_INBOX.ann") == "_INBOX.ann"
 
 
-@pytest.mark.parametrize("prefix", ["", "a.>", "a b", "a..b", "*", ".a", "a\n"])
+@pytest.mark.parametrize("prefix", ["", "a.>", "a b", "a..b", "*", ".a", "a\n", "a\udcff"])
 def test_a_prefix_that_is_none(prefix: str) -> None:
     with pytest.raises(ConfigError):
         inboxes_of(prefix)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nats: {subject: a, subject: b}", "is not valid YAML, line 1."),
+        ("nats:\n  subject: a\nnats:\n  subject: b", "is not valid YAML, line 3."),
+        ('nats: {"very-secret-0123456789-0123456789": 1}', "A name in"),
+        ("nats: {SUADVERYSECRET: 1}", "A name in"),
+        ("nats: {subjekt: 1}", "'subjekt'"),
+    ],
+)
+def test_what_is_there_twice_or_is_no_name(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(path=written(tmp_path, text))
+    assert words in raised.value.message
+    assert "ecret" not in raised.value.message.lower()
+
+
+def test_a_merge_of_yaml_is_no_double(tmp_path: Path) -> None:
+    text = "nats:\n  <<: &a {subject: a}\n  tls: {<<: {enabled: true}, <<: {ca: b}}"
+    assert load(path=written(tmp_path, text)).subject == "a"
+
+
+def test_a_file_about_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, "database: {host: a}")
+    assert load(ours=False) == NatsConfig()
+    with pytest.raises(ConfigError):
+        load()
+    with pytest.raises(ConfigError):
+        load(path=Path("config.yaml"), ours=False)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["SU" + "A" * 56, "/tmp/SU" + "A" * 56, "-----BEGIN PRIVATE KEY-----\nx\n", "very-secret", "a\0b", "x" * 300],
+)
+def test_what_should_stand_in_a_file_is_not_repeated(path: str) -> None:
+    for config in (NatsConfig(nkey_seed_file=path), NatsConfig(tls=Tls(True, ca=path))):
+        with pytest.raises(ConfigError) as raised:
+            seed_of(config)
+            context_of(config.tls)
+        assert path not in raised.value.message
+        assert "cannot be read" in raised.value.message
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "é", "\udcff", "a\r\nb"])
+def test_a_key_that_is_none(key: str) -> None:
+    with pytest.raises(ConfigError):
+        key_of(key)
 
 
 # --- the files that settings name ---------------------------------------------------------------------------
@@ -175,9 +226,9 @@ BROKEN: dict[str, tuple[Callable[[Site], NatsConfig], str]] = {
     "a folder as a seed": (lambda site: site.config(nkey_seed_file=str(site.folder)), "cannot be read"),
     "no seed at all": (lambda site: site.config(nkey_seed_file=str(site.ours.ca)), "holds no user's seed"),
     "half a seed": (lambda site: site.config(nkey_seed_file=_half(site)), "holds no user's seed"),
-    "a missing authority": (lambda site: site.config(tls=site.tls(ca="/none/ca.pem")), "'tls.ca', /none/ca.pem"),
-    "a missing certificate": (lambda site: site.config(tls=site.tls(cert="/none/c.pem")), "'tls.cert', /none/c.pem"),
-    "a missing key": (lambda site: site.config(tls=site.tls(key="/none/k.pem")), "'tls.key', /none/k.pem"),
+    "a missing authority": (lambda site: site.config(tls=site.tls(ca="/none/ca.pem")), "'tls.ca' /none/ca.pem"),
+    "a missing certificate": (lambda site: site.config(tls=site.tls(cert="/none/c.pem")), "'tls.cert' /none/c.pem"),
+    "a missing key": (lambda site: site.config(tls=site.tls(key="/none/k.pem")), "'tls.key' /none/k.pem"),
     "no authority in it": (lambda site: site.config(tls=site.tls(ca=site.key.file)), "'tls.ca'"),
     "no certificate in it": (lambda site: site.config(tls=site.tls(cert=site.key.file)), "'tls.cert'"),
     "another's key": (lambda site: site.config(tls=site.tls(key=site.foreign.key)), "'tls.key'"),

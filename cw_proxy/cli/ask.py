@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.option("--stream", is_flag=True, help="Show the answer as it comes.")
 @option("api_key", metavar="KEY", help="Whose conversation it is; workers may demand it.")
 @option("inbox_prefix", metavar="TEXT", help="Where answers come to, as your permissions have it.  [default: _INBOX]")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds between messages.  [default: 300]")
+@click.option(
+    "--timeout", type=click.FloatRange(0, 86400, min_open=True), help="Seconds between messages.  [default: 300]"
+)
 def ask(
     prompt: str | None,
     nats: str | None,
@@ -44,11 +46,17 @@ def ask(
 
     from cw_proxy import nats_settings
 
+    if timeout is not None and not timeout > 0:
+        raise click.UsageError("--timeout is a number of seconds.")
+    if nats and flags["nats_server"]:
+        raise click.UsageError("--nats and --nats-server are the same: give one of them.")
+    if json_file is not None and prompt is not None:
+        raise click.UsageError("Give a PROMPT or a body with --json, not both.")
     inboxes = nats_settings.inboxes_of(inbox_prefix)
-    config = nats_settings.load({**flags, "nats_server": nats or flags["nats_server"]}, path=config_file)
+    config = nats_settings.load({**flags, "nats_server": nats or flags["nats_server"]}, path=config_file, ours=False)
     config = msgspec.structs.replace(config, timeout=timeout or config.timeout)
     settings.set_up_logging(False)
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    headers = {"Authorization": f"Bearer {nats_settings.key_of(api_key)}"} if api_key else {}
     if json_file is not None:
         body, stream = _json_body(json_file.read(), stream)
         show: Callable[[bytes], None] = _line
@@ -86,8 +94,8 @@ def _json_body(text: bytes, stream: bool) -> tuple[bytes, bool]:
 
     try:
         body = json.loads(text)
-    except ValueError:
-        raise click.UsageError("The body is not JSON.") from None
+    except (ValueError, RecursionError):
+        raise click.UsageError("The body is not JSON, or too deeply nested.") from None
     if not isinstance(body, dict):
         raise click.UsageError("The body is not a JSON object.")
     if stream:
@@ -121,5 +129,11 @@ def _text(data: bytes) -> None:
 def _delta(data: bytes) -> None:
     import json
 
-    for choice in json.loads(data).get("choices", []):
-        _text((choice.get("delta", {}).get("content") or "").encode())
+    from cw_proxy.errors import UpstreamProtocol
+
+    try:
+        texts = [choice.get("delta", {}).get("content") or "" for choice in json.loads(data).get("choices") or []]
+        text = "".join(texts).encode("utf-8", "replace")
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise UpstreamProtocol("A part of the answer is no chunk of a chat completion.") from None
+    _text(text)

@@ -63,3 +63,19 @@ def test_nobody_listens(url: str) -> None:
 @pytest.mark.parametrize("arguments", [["--json", "-"], []])
 def test_nothing_to_ask(arguments: list[str]) -> None:
     assert run("ask", *arguments, text=" ").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--json", "-", "Hello"],
+        ["--json", "-"],
+        ["--nats", "nats://a", "--nats-server", "nats://b", "Hello"],
+        ["--timeout", "nan", "Hello"],
+        ["--api-key", "a b", "Hello"],
+    ],
+)
+def test_what_cannot_be_meant(arguments: list[str]) -> None:
+    done = run("ask", *arguments, text="[" * 100_000)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr

@@ -36,7 +36,7 @@ REFUSED: list[tuple[str, list[str], int, str]] = [
     ("nats: {subjekt: sk-very-secret}", [], 2, "'subjekt'"),
     ("nats: {subject: a}", ["--config", "/none/config.yaml"], 2, "/none/config.yaml"),
     ("nats: {nkey_seed_file: /none/seed.nk}", [], 2, "/none/seed.nk cannot be read"),
-    ("nats: {tls: {enabled: true, ca: /none/ca.pem}}", [], 2, "/none/ca.pem, cannot be read"),
+    ("nats: {tls: {enabled: true, ca: /none/ca.pem}}", [], 2, "/none/ca.pem cannot be read"),
     ("nats: {subject: a}", ["--subject", "a.*"], 2, "subject"),
     ("nats: {server: 'nats://u:sk-very-secret@127.0.0.1:9'}", [], 6, "cannot be reached"),
 ]
@@ -87,7 +87,7 @@ NOT_ACCEPTED: dict[str, tuple[dict[str, str], int, str]] = {
     "a foreign certificate": ({"cert": "foreign-cert.pem", "key": "foreign-key.pem"}, 7, "see tls.cert and tls.key."),
     "no certificate": ({"cert": "", "key": ""}, 7, "see tls.cert and tls.key."),
     "no authority": ({"ca": ""}, 7, "has a certificate that is not trusted here: see tls.ca."),
-    "a missing authority": ({"ca": "none.pem"}, 2, "none.pem, cannot be read: No such file or directory."),
+    "a missing authority": ({"ca": "none.pem"}, 2, "none.pem cannot be read: No such file or directory."),
     "a seed that cannot be read": ({"nkey_seed_file": ""}, 2, "cannot be read: Is a directory."),
     "a seed that is none": ({"nkey_seed_file": "ours-ca.pem"}, 2, "holds no user's seed (SU…)."),
 }
