@@ -1,4 +1,4 @@
-"""A real NATS server as a process, with keys and certificates on request, and what a test asks a worker with.
+"""A real NATS server as a process, with keys and certificates on request; workers, and what a test asks them with.
 
 In: a folder, parts of the server's configuration. Out: a server that can be stopped and started again on its port.
 Refuses to know pytest.
@@ -6,6 +6,7 @@ Refuses to know pytest.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -23,9 +24,15 @@ import nkeys
 import trustme
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from servers import PATIENCE, TOKEN, Program, program, urls
+from servers import PATIENCE, TOKEN, Program, program, settings, until, urls
 
+from cw_proxy.app import Core
+from cw_proxy.emulator import Emulator
+from cw_proxy.front import Front
+from cw_proxy.guard import Guard
 from cw_proxy.nats_settings import NatsConfig, Tls
+from cw_proxy.secret import Secret
+from cw_proxy.transports.nats.worker import NatsWorker
 
 SUBJECT = "openai_requests"
 _SERVER = str(Path(sys.executable).parent / "nats-server")
@@ -166,6 +173,36 @@ async def streamed(connection: Client, body: bytes) -> list[Msg]:
 
 def code(message: Msg) -> str | None:
     return (message.headers or {}).get("Nats-Service-Error-Code")
+
+
+def text_of(chunks: list[Msg]) -> str:
+    return "".join(json.loads(chunk.data)["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+
+
+async def under_way(connection: Client, emulator: Emulator, number: int) -> list[asyncio.Task[Msg]]:
+    """So many requests that are with the service for a moment, and their askers."""
+    emulator.scripts["down"] = [{"delay": 0.3}, {"text": "done"}]
+    asking = [asyncio.create_task(request(connection, b"play the script down")) for _ in range(number)]
+    await until(lambda: emulator.stats.in_flight == number, "all are under way")
+    return asking
+
+
+# --- a worker in this process -----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def working(
+    server: NatsServer, emulator: Emulator, keys: tuple[str, ...] = (), **more: Any
+) -> AsyncIterator[NatsWorker]:
+    drain_timeout = more.pop("drain_timeout", PATIENCE)
+    async with Core(settings(emulator.url), Path("/nonexistent")) as core:
+        guard = Guard.of([], [], [Secret(key) for key in keys])
+        worker = NatsWorker(Front(core.exchange, guard), NatsConfig(server=server.url, **more), drain_timeout)
+        await worker.start()
+        try:
+            yield worker
+        finally:
+            await worker.stop()
 
 
 # --- as a process -----------------------------------------------------------------------------------------

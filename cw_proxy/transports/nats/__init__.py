@@ -1,0 +1,1 @@
+"""NATS: a micro service that answers on a subject, and a small client that asks there."""

@@ -1,0 +1,217 @@
+"""NATS: a micro service whose requests meet the exchange; over it every protocol that binds a Subject.
+
+In: messages on one subject, shared by a queue group. Out: one message, or a stream of them with an empty one as its
+end; `$SRV` answers. Refuses to know bodies beyond which protocol they belong to.
+
+The client library calls back for one message after the other: each gets a task of its own, and the semaphore taken
+before it holds back what would be too much. Answers are published, never "responded": that would send the request's
+headers, keys among them, back (transports.md §1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import nats.micro
+from nats.errors import Error
+from nats.micro.request import Request as Message
+from nats.micro.service import EndpointStats, Service
+
+from cw_proxy import __version__
+from cw_proxy.errors import NatsUnavailable, ProxyError, UpstreamTimeout
+from cw_proxy.front import Front, Whole
+from cw_proxy.nats_settings import NatsConfig
+from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.subjects import Subjects
+from cw_proxy.transports.nats.client import flushed
+from cw_proxy.transports.nats.line import INBOXES, Gone, Line
+from cw_proxy.transports.nats.reply import Reply
+from cw_proxy.wire.nats_message import STATUS
+
+log = logging.getLogger(__name__)
+
+_LONGEST_SUBJECT = 1024  # bytes: a server ends the connection over a line of 4096
+
+
+class NatsWorker:
+    """`start`, then `drain` and `stop`. `lost` is set when no request will come any more; `fault` says why."""
+
+    def __init__(self, front: Front, config: NatsConfig, drain_timeout: float) -> None:
+        self._front = front
+        self._config = config
+        self._drain_timeout = drain_timeout
+        self._subjects = Subjects(make() for make in PROTOCOLS)
+        self._counts = Counts()
+        self._room = asyncio.Semaphore(config.concurrency)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._line = Line(config.subject)
+        self.lost = self._line.lost
+
+    @property
+    def fault(self) -> ProxyError:
+        return self._line.fault
+
+    async def start(self) -> None:
+        await self.connect()
+        await self.serve()
+
+    async def connect(self) -> None:
+        """Nothing is taken yet. Raises ConfigError, NatsRefused, NatsUnavailable."""
+        await self._line.open(self._config)
+        log.info("Connected to NATS Server")
+
+    async def serve(self) -> None:
+        """Raises NatsRefused, NatsUnavailable."""
+        try:
+            self._service = await self._serve_subject()
+            await flushed(self._line.client)
+        except Error as fault:
+            raise NatsUnavailable(f"The NATS server went away while we started: {type(fault).__name__}.") from None
+        self._line.tell()
+        if self.lost.is_set():
+            await self.stop()
+            raise self.fault
+        log.info("Listening for requests on '%s'", self._config.subject)
+
+    async def _serve_subject(self) -> Service:
+        service = await nats.micro.add_service(
+            self._line.client,
+            name="cw-proxy",
+            version=__version__.partition("+")[0],
+            description="Questions to a model: plain text, or JSON of OpenAI's APIs.",
+            stats_handler=self._counts.told,
+        )
+        await service.add_endpoint(
+            name="ask", subject=self._config.subject, queue_group=self._config.queue_group, handler=self._take
+        )
+        return service
+
+    # --- the end ---
+
+    async def drain(self) -> bool:
+        """No new requests; those that were delivered are answered. False when the time limit came first."""
+        self._line.ending = True
+        try:
+            async with asyncio.timeout(self._drain_timeout):
+                for endpoint in self._service._endpoints:
+                    if endpoint._subscription is not None:
+                        await self._line.unsubscribe(endpoint._subscription)
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+                await self._line.settle()
+                await self._line.client.drain()
+        except (TimeoutError, Error):
+            log.warning("The time for the rest is over; requests that are broken off: %d", len(self._tasks))
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Whatever is still going on is broken off."""
+        self._line.ending = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._line.close()
+
+    # --- a request ---
+
+    async def _take(self, message: Message) -> None:
+        await self._room.acquire()
+        task = asyncio.create_task(self._answer(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.release()
+
+    async def _answer(self, message: Message) -> None:
+        if not self._answerable(message._msg.reply):
+            return
+        protocol, streamed = self._subjects.of(message.data)
+        log.debug("Handling a request of %d bytes: %s", len(message.data), protocol.name)
+        reply = Reply(self._line, message._msg.reply, protocol, self._config.max_reply_bytes, streamed)
+        with self._counts.one():
+            try:
+                await self._answer_to(reply, message)
+            except (Gone, asyncio.CancelledError):
+                self._counts.cancelled += 1
+            except Error as fault:
+                log.warning("an answer was lost: %s", type(fault).__name__)
+
+    def _answerable(self, to: str) -> bool:
+        """Without a reply subject there is nobody to answer. Where it is ours, or a worker's, each message of an answer
+        would be a request again."""
+        own = to == self._config.subject or to.startswith(f"{INBOXES}.")
+        return bool(to) and not own and len(to.encode()) <= _LONGEST_SUBJECT
+
+    async def _answer_to(self, reply: Reply, message: Message) -> None:
+        try:
+            answer = await self._in_time(reply, message)
+            if answer is not None:
+                await reply.send(answer.body, {**reply.extra, STATUS: "200"})
+        except ProxyError as error:
+            self._counts.failed(error)
+            await reply.fail(error)
+        except (Error, Gone):
+            raise
+        except Exception:  # the outermost edge: the asker is told that something went wrong, and nothing of what
+            log.exception("internal error")
+            fault = ProxyError("Internal error.")
+            self._counts.failed(fault)
+            await reply.fail(fault)
+
+    async def _in_time(self, reply: Reply, message: Message) -> Whole | None:
+        """A whole answer that is to be sent: once it is there, it may wait for a server that is away."""
+        headers = {name.lower(): value for name, value in (message.headers or {}).items()}
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                answer = await self._front.answer(
+                    reply.protocol, self._front.caller(headers), message.data, reply.extra
+                )
+                if isinstance(answer, Whole):
+                    return answer
+                if failed := await reply.stream(answer):
+                    self._counts.failed(failed)
+        except TimeoutError:
+            raise UpstreamTimeout(f"The answer took longer than {self._config.timeout:g} s.") from None
+        return None
+
+
+class Counts:
+    """What `$SRV.STATS` tells: the library's own numbers are those of starting a task."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.cancelled = 0
+        self.active = 0
+        self.nanoseconds = 0
+        self.last_error: str | None = None
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self.requests += 1
+        self.active += 1
+        began = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.active -= 1
+            self.nanoseconds += time.perf_counter_ns() - began
+
+    def failed(self, error: ProxyError) -> None:
+        self.errors += 1
+        self.last_error = f"{error.status}:{error.code}"
+
+    def told(self, stats: EndpointStats) -> dict[str, int]:
+        stats.num_requests = self.requests
+        stats.num_errors = self.errors
+        stats.last_error = self.last_error
+        stats.processing_time = self.nanoseconds
+        stats.average_processing_time = self.nanoseconds // max(1, self.requests - self.active)
+        return {"active": self.active, "cancelled": self.cancelled}

@@ -1,0 +1,201 @@
+"""What becomes of answers when a real server dies, stalls, or comes back with another limit: none is lost unsaid."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from nats_peers import (
+    SUBJECT,
+    NatsServer,
+    chat,
+    client,
+    code,
+    nats_server,
+    request,
+    streamed,
+    text_of,
+    under_way,
+    working,
+)
+from servers import PATIENCE, until
+
+from cw_proxy.emulator import Emulator
+from cw_proxy.transports.nats import client as nats_client
+from cw_proxy.wire.nats_message import SEQUENCE, STATUS
+
+ENDLESS = [{"repeat": 100_000, "steps": [{"text": "More. "}, {"delay": 0.01}]}]
+
+
+DOWN = [{"delay": 0.3}, {"text": "done"}]
+
+
+@pytest.mark.parametrize("patience", [0.1, 2.5])
+async def test_what_is_in_hand_when_the_server_dies_is_answered(
+    server: NatsServer, emulator: Emulator, patience: float
+) -> None:
+    """Askers that are back before the worker, and those that are back later, get their answer without asking again."""
+    async with working(server, emulator) as worker, client(server, reconnect_time_wait=patience) as connection:
+        asking = await under_way(connection, emulator, 30)
+        server.kill()
+        await until(lambda: emulator.stats.in_flight == 0, "the answers are there")
+        server.start()
+        assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 30
+        assert emulator.stats.requests == 30
+        assert not worker.lost.is_set()
+
+
+async def test_an_answer_that_the_server_did_not_take_is_sent_again(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = await under_way(connection, emulator, 5)
+        # It stops reading: what is sent now dies with it.
+        server.signal(signal.SIGSTOP)
+        await until(lambda: len(worker._line._unconfirmed) == 5, "all answers are sent")
+        server.kill()
+        server.start()
+        assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 5
+        await until(lambda: not worker._line._unconfirmed, "the new server has taken them")
+
+
+async def test_a_stream_in_a_pause_survives_the_server(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["pause"] = [{"text": "before "}, {"delay": 0.5}, {"text": "after"}]
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = asyncio.create_task(streamed(connection, chat("play the script pause", stream=True)))
+        await until(lambda: worker._line._unconfirmed, "the first part is sent")
+        await until(lambda: not worker._line._unconfirmed, "the server has taken it")
+        server.kill()
+        server.start()
+        *chunks, end = await asking
+        assert text_of(chunks) == "before after"
+        assert [message.headers[SEQUENCE] for message in (*chunks, end)] == list(map(str, range(1, len(chunks) + 2)))
+        assert end.headers[STATUS] == "200"
+
+
+async def test_a_stream_that_may_have_lost_a_part_says_so(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = asyncio.create_task(streamed(connection, chat("play the script endless", stream=True)))
+        await until(lambda: worker._line._unconfirmed, "parts are sent")
+        server.signal(signal.SIGSTOP)
+        sent = len(worker._line._unconfirmed)
+        await until(lambda: len(worker._line._unconfirmed) > sent + 3, "the server does not take them")
+        server.kill()
+        server.start()
+        *chunks, end = await asking
+        assert code(end) == end.headers[STATUS] == "503"
+        assert json.loads(chunks[-1].data)["error"]["code"] == "nats_unavailable"
+        await until(lambda: emulator.stats.in_flight == 0, "the call is dropped")
+
+
+async def test_the_end_of_a_stream_is_not_lost(server: NatsServer, emulator: Emulator) -> None:
+    """Its text and its end died with the server: there is an end all the same, and it does not look like a good one."""
+    emulator.scripts["down"] = DOWN
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = asyncio.create_task(streamed(connection, chat("play the script down", stream=True)))
+        await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+        server.signal(signal.SIGSTOP)
+        await until(lambda: any(not parcel.body for parcel in worker._line._unconfirmed), "its end is sent")
+        server.kill()
+        server.start()
+        [end] = await asking
+        assert code(end) == "503"
+
+
+async def test_an_asker_that_never_comes_back_is_given_up(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker:
+        async with client(server) as connection:
+            asking = await under_way(connection, emulator, 1)
+            server.kill()
+        server.start()
+        await until(lambda: worker._line._returned > 0, "the server is back")
+        assert worker._counts.active == 0  # it waits by itself
+        worker._line._returned = 0.0  # long ago
+        await until(lambda: not worker._line._repeating, "the answer is dropped")
+        asking[0].cancel()
+        async with client(server) as connection:
+            assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+
+
+async def test_a_connection_closed_for_good_is_lost(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker:
+        await worker._line.client._process_err("'user authentication expired'")
+        async with asyncio.timeout(PATIENCE):
+            await worker.lost.wait()
+
+
+async def test_what_a_new_connection_mends(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker, client(server) as connection:
+        # More than the server takes: it says so, and ends the connection.
+        await worker._line.client.publish(SUBJECT, b"x" * 1_048_576, headers={"a": "b"})
+        await until(lambda: worker._line._returned > 0, "it is back")
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        assert not worker.lost.is_set()
+
+
+async def test_a_server_that_stalls(server: NatsServer, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than a flush waits: its late answer is no reason to go deaf."""
+    monkeypatch.setattr(nats_client, "_FLUSH", 0.1)
+    async with working(server, emulator) as worker, client(server) as connection:
+        asking = await under_way(connection, emulator, 5)
+        server.signal(signal.SIGSTOP)
+        await until(lambda: len(worker._line._unconfirmed) == 5, "the answers are sent")
+        late = len(worker._line.client._pongs)
+        await until(lambda: len(worker._line.client._pongs) > late + 2, "flushes are given up")
+        server.signal(signal.SIGCONT)
+        assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 5
+        assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+        await until(lambda: not worker._line._unconfirmed, "the server has taken them")
+        assert worker._line._breaks == 0
+
+
+async def test_a_server_that_comes_back_with_a_smaller_limit(tmp_path: Path, emulator: Emulator) -> None:
+    emulator.scripts["long"] = [{"delay": 0.3}, {"text": "x" * 5000, "piece": 5000}]
+    with nats_server(tmp_path) as server:
+        async with working(server, emulator) as worker, client(server) as connection:
+            made = asyncio.create_task(request(connection, b"play the script long"))
+            await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+            server.kill()
+            server.configure("max_payload: 1000")
+            server.start()
+            assert code(await made) == "413"
+            # What was sent already, and may be lost, is measured again as well.
+            server.kill()
+            server.configure("max_payload: 8000")
+            server.start()
+            await until(lambda: worker._line._breaks == 2 and worker._line._standing.is_set(), "the worker is back")
+            await until(lambda: connection.is_connected, "the asker is back")
+            sent = asyncio.create_task(request(connection, b"play the script long"))
+            await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+            server.signal(signal.SIGSTOP)
+            await until(lambda: worker._line._unconfirmed, "it is sent")
+            server.kill()
+            server.configure("max_payload: 1000")
+            server.start()
+            assert code(await sent) == "413"
+            assert not worker.lost.is_set()
+
+
+async def test_an_answer_waits_for_the_server_longer_than_it_may_take(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator, timeout=1.0), client(server) as connection:
+        asking = await under_way(connection, emulator, 1)
+        server.kill()
+        await until(lambda: emulator.stats.in_flight == 0, "it is there")
+        await asyncio.sleep(1)
+        server.start()
+        assert (await asking[0]).data == b"done"
+
+
+async def test_a_stream_whose_time_runs_out_while_the_server_is_away(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    async with working(server, emulator, timeout=1.0) as worker, client(server) as connection:
+        asking = asyncio.create_task(streamed(connection, chat("play the script endless", stream=True)))
+        await until(lambda: worker._line._unconfirmed, "parts are sent")
+        server.signal(signal.SIGSTOP)
+        await until(lambda: worker._line._unconfirmed, "the server does not take them")
+        server.kill()
+        await until(lambda: emulator.stats.in_flight == 0, "its time is over")
+        server.start()
+        assert code((await asking)[-1]) in ("503", "504")
