@@ -68,8 +68,22 @@ class Caller(msgspec.Struct, frozen=True):
 NOBODY = Caller()
 
 
+class Options(msgspec.Struct, frozen=True):
+    """What a server decides for the protocols it serves. `templates` are system prompts by the names that clients may
+    use; `default_model` is asked where a client names no model."""
+
+    prompt_socket: bool = False
+    simple_api: bool = False
+    templates: Mapping[str, Secret] = {}
+    default_model: str = "auto"
+
+
+DEFAULTS = Options()
+
+
 class Encoder(Protocol):
-    """Writes server-sent events; a transport of messages sends the data of each as one (wire/sse.py, `payloads`)."""
+    """Writes server-sent events; a transport of messages sends the data of each as one (wire/sse.py, `payloads`), a
+    WebSocket as the session's `frame` has it."""
 
     @property
     def ended(self) -> bool:
@@ -127,6 +141,9 @@ class Session(Protocol):
 
 class SocketSession(Session, Protocol):
     """One connection's. It answers with Later, Send and Close."""
+
+    def frame(self, data: bytes) -> bytes:
+        """The message that carries what is the data of an event of the encoder's."""
 
     def failure(self, error: ProxyError, lane: str | None) -> bytes:
         """The frame that tells of an error; the socket stays open."""

@@ -32,7 +32,7 @@ from cw_proxy.emulator import Settings, directives
 from cw_proxy.errors import ProxyError
 from cw_proxy.events import ORDER
 from cw_proxy.interfaces import Subject
-from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.protocols import protocols
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -141,7 +141,7 @@ def test_each_route_is_documented(generate: ModuleType) -> None:
     page = reference("endpoints")
     for methods, path in generate.routes():
         assert f"| {methods} | `{path}` |" in page
-    for protocol in (make() for make in PROTOCOLS):
+    for protocol in protocols():
         for path in (binding.path for binding in protocol.bindings if not isinstance(binding, Subject)):
             assert f"`{path.replace('*', '{id}')}`" in page
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.protocols import protocols
 from cw_proxy.subjects import Subjects
 
 BODIES = [
@@ -23,5 +23,5 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "name", "stream"), BODIES, ids=range(len(BODIES)))
 def test_a_body_says_whose_it_is(body: bytes, name: str, stream: bool) -> None:
-    protocol, wanted = Subjects(make() for make in PROTOCOLS).of(body)
+    protocol, wanted = Subjects(protocols()).of(body)
     assert (protocol.name, wanted) == (name, stream)

@@ -49,6 +49,9 @@ class ResponsesSocket:
             return [Send(error_frame(error, lane))]
         return [Later(lane, self._turn(said.wrapped or frame, lane))]
 
+    def frame(self, data: bytes) -> bytes:
+        return data
+
     def failure(self, error: ProxyError, lane: str | None) -> bytes:
         # These two are about frames that never became turns.
         if not isinstance(error, (SocketLimit, ShuttingDown)):

@@ -13,8 +13,8 @@ from aiohttp import web
 from cw_proxy.errors import Overloaded, ProxyError, RequestTimeout, RequestTooLarge, ShuttingDown
 from cw_proxy.front import Front, Streamed
 from cw_proxy.guard import Guard, check_json
-from cw_proxy.interfaces import Caller, ClientProtocol, Http, SocketProtocol, WebSocket
-from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.interfaces import DEFAULTS, Caller, ClientProtocol, Http, Options, SocketProtocol, WebSocket
+from cw_proxy.protocols import protocols
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Routes
@@ -44,8 +44,9 @@ _PIECE = 256 * 1024  # bytes of a whole answer that go out in one write
 class Endpoints:
     """All handlers, and what they count: `active` requests, and whether the server is `draining`."""
 
-    def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds) -> None:
+    def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds, options: Options = DEFAULTS) -> None:
         self.exchange = exchange
+        self._options = options
         self._front = Front(exchange, guard)
         self._guard = guard
         self.bounds = bounds
@@ -57,7 +58,7 @@ class Endpoints:
 
     def routes(self) -> Routes:
         routes = Routes()
-        for protocol in (make() for make in PROTOCOLS):
+        for protocol in protocols(self._options):
             for binding in protocol.bindings:
                 if isinstance(binding, Http):
                     routes.shape(binding.path, protocol.error)

@@ -1,4 +1,5 @@
-"""WebSockets for clients: each message is a frame for the protocol's session, each event of an answer a message.
+"""WebSockets for clients: each message is a frame for the protocol's session, each event of an answer a message, as the
+session has it.
 
 A turn is a question and its answer. The turns of a lane follow each other, lanes go on beside each other, and what is
 wrong with one turn leaves the socket open. A client that does not read holds its own turns back, and nothing else: a
@@ -273,10 +274,10 @@ class _Socket:
             await self._write(encoder.feed([Fail(error)]))
 
     async def _write(self, written: bytes) -> bool:
-        frames = sse.payloads(written)
-        for frame in frames:
-            await self._send(frame)
-        return bool(frames)
+        payloads = sse.payloads(written)
+        for data in payloads:
+            await self._send(self._session.frame(data))
+        return bool(payloads)
 
     async def _send(self, frame: bytes) -> None:
         """Raises ConnectionError, also for a client that does not read."""

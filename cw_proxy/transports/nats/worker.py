@@ -25,7 +25,7 @@ from cw_proxy import __version__
 from cw_proxy.errors import NatsUnavailable, ProxyError, UpstreamTimeout
 from cw_proxy.front import Front, Whole
 from cw_proxy.nats_settings import NatsConfig
-from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.protocols import protocols
 from cw_proxy.subjects import Subjects
 from cw_proxy.transports.nats.client import flushed
 from cw_proxy.transports.nats.line import INBOXES, Gone, Line
@@ -44,7 +44,7 @@ class NatsWorker:
         self._front = front
         self._config = config
         self._drain_timeout = drain_timeout
-        self._subjects = Subjects(make() for make in PROTOCOLS)
+        self._subjects = Subjects(protocols())
         self._counts = Counts()
         self._room = asyncio.Semaphore(config.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -23,7 +23,7 @@ from cw_proxy.emulator.settings import Settings
 from cw_proxy.events import Begin, End, Event, Text, ToolClose, ToolInput, ToolOpen
 from cw_proxy.interfaces import Caller, Http, Send
 from cw_proxy.model import Message, TextPart
-from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.protocols import protocols
 from cw_proxy.protocols.anthropic_messages import AnthropicMessages, MessageAsk
 
 
@@ -54,7 +54,7 @@ def test_a_broken_body_is_never_a_clean_end(at: int) -> None:
 
 
 def test_it_is_served_at_its_paths() -> None:
-    assert [make().name for make in PROTOCOLS].count("anthropic_messages") == 1
+    assert [made.name for made in protocols()].count("anthropic_messages") == 1
     assert list(AnthropicMessages().bindings) == [
         Http("POST", "/v1/messages"),
         Http("POST", "/v1/messages/count_tokens"),

@@ -16,7 +16,7 @@ from cw_proxy.backends.codewhisperer.reply import ReplyDecoder
 from cw_proxy.events import Begin, End, Event, Text, ToolClose, ToolInput, ToolOpen
 from cw_proxy.interfaces import Http, Subject
 from cw_proxy.model import Message, TextPart
-from cw_proxy.protocols import PROTOCOLS
+from cw_proxy.protocols import protocols
 from cw_proxy.protocols.openai_chat import ChatAsk, OpenAIChat
 
 
@@ -54,7 +54,7 @@ def test_an_error_has_its_own_status_headers_and_body() -> None:
 
 
 def test_it_is_served_at_its_path() -> None:
-    assert [make().name for make in PROTOCOLS].count("openai_chat") == 1
+    assert [made.name for made in protocols()].count("openai_chat") == 1
     assert list(OpenAIChat().bindings) == [Http("POST", "/v1/chat/completions"), Subject("messages")]
 
 

@@ -56,6 +56,10 @@ def refused(socket: ResponsesSocket, **members: Any) -> Any:
     return json.loads(socket.failure(raised.value, begun.lane))
 
 
+def test_an_events_data_is_a_message_as_it_is(socket: ResponsesSocket) -> None:
+    assert socket.frame(b'{"a": "b"}') == b'{"a": "b"}'
+
+
 def said(socket: ResponsesSocket, **members: Any) -> list[Message]:
     return list(ask(socket, **members).request.messages)
 

@@ -42,6 +42,7 @@ class Toy:
 
     name = "toy"
     bindings = (WebSocket(PATH, lanes=2, turns=4),)
+    swapped = False
 
     def session(self, caller: Caller = NOBODY) -> Any:
         return self
@@ -65,6 +66,9 @@ class Toy:
                 return [Close(code, "bye")]
         raise InvalidRequest("What?")
 
+    def frame(self, data: bytes) -> bytes:
+        return data.swapcase() if self.swapped else data
+
     def failure(self, error: ProxyError, lane: str | None) -> bytes:
         return json.dumps({"error": error.code, "lane": lane}).encode()
 
@@ -77,7 +81,7 @@ async def toy(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 @asynccontextmanager
 async def toy_proxy(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[App]:
-    monkeypatch.setattr(served, "PROTOCOLS", (Toy,))
+    monkeypatch.setattr(served, "protocols", lambda options: [Toy()])
     async with proxy(emulator, **settings) as app:
         yield app
 
@@ -103,6 +107,16 @@ async def test_each_event_of_an_answer_is_a_frame(toy: App) -> None:
         for way in ("say", "ask"):
             await socket.send_json({way: "Count from 1 to 9"})
             assert await turn(socket) == "1 2 3 4 5 6 7 8 9"
+
+
+async def test_the_session_says_what_a_frame_holds(toy: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Toy, "swapped", True)
+    async with connected(toy) as socket:
+        await socket.send_json({"say": "Reply with exactly the token PONG"})
+        frames = [await socket.receive_str()]
+        while frames[-1] != "[done]":
+            frames.append(await socket.receive_str())
+        assert '"CONTENT":"pong"' in "".join(frames)
 
 
 async def test_what_needs_no_model_comes_at_once(toy: App) -> None:
