@@ -243,7 +243,7 @@ class EmptyUpstreamResponse(UpstreamError):
 
 
 class DemandUnmet(UpstreamError):
-    """The model was asked twice, and did not do what the request demands of it."""
+    """The model did not do what the request demands of it: in two tries where asking again can help."""
 
     default_code = "demand_unmet"
     # It was asked again already.
