@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from cw_proxy.conversations import Conversations
 from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
 from cw_proxy.guard import Guard
-from cw_proxy.interfaces import Backend, TokenSource
+from cw_proxy.interfaces import Backend, Options, TokenSource
+from cw_proxy.prompt_templates import prompt_templates
 from cw_proxy.router import Router, prefix_of
 from cw_proxy.secret import Secret
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, SocketBounds, Timing
@@ -71,14 +73,15 @@ class Core:
 
 
 class App:
-    """The server. `start`, then `drain` and `stop`; all on one event loop."""
+    """The server. `start`, then `drain` and `stop`; all on one event loop. `environment` holds the prompt templates."""
 
-    def __init__(self, config: Config, home: Path) -> None:
+    def __init__(self, config: Config, home: Path, environment: Mapping[str, str] = os.environ) -> None:
         check_exposure(config)
+        options = _options(config, environment)
         self._config = config
         self.core = Core(config, home)
         guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
-        self.endpoints = Endpoints(exchange=self.core.exchange, guard=guard, bounds=_bounds(config))
+        self.endpoints = Endpoints(exchange=self.core.exchange, guard=guard, bounds=_bounds(config), options=options)
         self._server = HttpServer(routes=self.endpoints.routes(), guard=guard)
 
     @property
@@ -160,7 +163,15 @@ def _sender_settings(config: Config) -> SenderSettings:
 def _bounds(config: Config) -> Bounds:
     timing = Timing(ping=config.ping_interval, write=config.write_timeout)
     sockets = SocketBounds(config.max_sockets, config.socket_heartbeat, config.socket_age)
-    return Bounds(config.max_body_bytes, config.read_timeout, config.max_streams, timing, sockets)
+    return Bounds(
+        config.max_body_bytes, config.read_timeout, config.max_streams, timing, sockets, config.request_timeout
+    )
+
+
+def _options(config: Config, environment: Mapping[str, str]) -> Options:
+    """Raises ConfigError."""
+    templates = prompt_templates(environment, config.prompt_templates) if config.prompt_socket else {}
+    return Options(config.prompt_socket, config.simple_api, templates, config.default_model)
 
 
 def _raise_descriptor_limit() -> None:

@@ -22,6 +22,8 @@ BUILT_IN_ALIASES: Mapping[str, str] = {
     "gpt-4o": "auto",
     "gpt-4o-mini": "auto",
     "gpt-4.1": "auto",
+    "gpt-4-turbo": "auto",
+    "gpt-4-turbo-preview": "auto",
     "gpt-5": "auto",
     "gpt-3.5-turbo": "auto",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from cw_proxy.errors import ConfigError
 from cw_proxy.filters.references import OnLicensedCode
+from cw_proxy.prompt_templates import check_names
 from cw_proxy.secret import Secret
 
 ENVIRONMENT_PREFIX = "CW_PROXY_"
@@ -27,6 +28,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=86400)]
 Count = Annotated[int, Meta(gt=0)]
 # It becomes part of a host's name, where a bearer token goes.
 Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
@@ -84,6 +86,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     upstream_proxy: Secret | None = _setting(None, "HTTP proxy for calls to the service; else HTTPS_PROXY is used.")
     max_connections: Count = _setting(1000, "Open connections to the service.")
     connect_timeout: Seconds = _setting(10.0, "Seconds to connect to the service.")
+    request_timeout: SecondsOrNone = _setting(
+        0.0, "Seconds that a whole answer may take; then 504, or an error in its stream. 0 is no limit."
+    )
     stall_timeout: Seconds = _setting(300.0, "Seconds the service may stay silent before or within an answer.")
     max_payload_bytes: Count = _setting(600_000, "Largest body sent to the service; more is an error, never cut.")
     backend: Literal["codewhisperer", "openai"] = _setting(
@@ -102,11 +107,61 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         "flag",
         "Code under a licence that the service names: `flag` it in `x_cw`, `drop` its text, or `pass` it unsaid.",
     )
+    prompt_socket: bool = _setting(
+        False, "Serve the prompt socket at `/ws`: text answers to prompt templates and chats."
+    )
+    prompt_templates: list[str] = _setting(
+        [], "Variables, beside `PROMPT_…` and `CW_PROMPT_…`, that its clients may name as system prompts."
+    )
+    simple_api: bool = _setting(False, "Serve the simple API at `/api/completions`, `/api/completions/stream`.")
+    default_model: str = _setting("auto", "What these two ask where a client names no model.")
     store: Literal["files", "keyring"] | None = _setting(
         None, "Where `login` keeps secrets: `files` (0600) or `keyring`; by default where they are, else files."
     )
     debug: bool = _setting(False, "Log more. Never tokens, keys or what is said.")
     aliases: dict[str, str] = _setting({}, "Names of models: `[aliases]` table, name = id the service lists.")
+
+
+class Borrowed(msgspec.Struct, frozen=True):
+    """A variable that other programs know too. It counts only `when` (`counts` decides), and only where nothing of ours
+    sets the setting: what a shell holds for another program must not open this one."""
+
+    variable: str
+    setting: str
+    when: str
+    counts: Callable[[Config, Mapping[str, str]], bool]
+    convert: Callable[[str], Any] | None = None  # from the variable's unit; raises ValueError
+
+
+def _simple_api(config: Config, environment: Mapping[str, str]) -> bool:
+    return config.simple_api
+
+
+def _either(config: Config, environment: Mapping[str, str]) -> bool:
+    return config.simple_api or config.prompt_socket
+
+
+def _openai(config: Config, environment: Mapping[str, str]) -> bool:
+    """Beside an OPENAI_BASE_URL the others are about that server, which may be this very proxy."""
+    return config.backend == "openai" and not environment.get("OPENAI_BASE_URL")
+
+
+def _openai_itself(config: Config, environment: Mapping[str, str]) -> bool:
+    """The key is for OpenAI's server: it goes there, and nowhere else."""
+    return _openai(config, environment) and at_openai(config)
+
+
+def _milliseconds(text: str) -> float:
+    return float(text) / 1000
+
+
+BORROWED = (
+    Borrowed("DEFAULT_MODEL", "default_model", "with `simple_api` or `prompt_socket`", _either),
+    Borrowed("REQUEST_TIMEOUT", "request_timeout", "with `simple_api`; in milliseconds", _simple_api, _milliseconds),
+    Borrowed("CORS_ORIGINS", "cors_origins", "with `simple_api`", _simple_api),
+    Borrowed("OPENAI_MODEL", "openai_model", "with `backend` openai, unless `OPENAI_BASE_URL` is set", _openai),
+    Borrowed("OPENAI_API_KEY", "openai_api_key", "the same, and at OpenAI's own address only", _openai_itself),
+)
 
 
 class SettingDoc(msgspec.Struct, frozen=True):
@@ -150,9 +205,10 @@ def load(
     settings |= _checked(
         {name: value for name, value in (flags or {}).items() if value is not None}, "on the command line"
     )
-    config = _converted(settings)
+    config = _converted(_borrowed(_converted(settings), environment) | settings)
     _check_urls(config)
-    return _with_openais_key(config, environment)
+    check_names(config.prompt_templates)
+    return config
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
@@ -166,19 +222,6 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
         raise ConfigError(f"The settings file {path} cannot be read: {fault.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ConfigError(f"The settings file {path} is not valid TOML: {fault}.") from None
-
-
-def _with_openais_key(config: Config, environment: Mapping[str, str]) -> Config:
-    """OPENAI_API_KEY is for OpenAI's server: it goes there, once that is chosen, and nowhere else. Beside an
-    OPENAI_BASE_URL it is for that server, which may be this very proxy."""
-    text = environment.get("OPENAI_API_KEY", "").strip()
-    chosen = config.backend == "openai" and at_openai(config) and not environment.get("OPENAI_BASE_URL")
-    if not text or not chosen or config.openai_api_key is not None:
-        return config
-    try:
-        return msgspec.structs.replace(config, openai_api_key=_secret(Secret, text))
-    except ValueError as fault:
-        raise ConfigError(f"OPENAI_API_KEY in the environment is wrong: {fault}.") from None
 
 
 def at_openai(config: Config) -> bool:
@@ -205,6 +248,21 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 found[known[variable]] = _typed(known[variable], environment[variable])
         elif variable.startswith(ENVIRONMENT_PREFIX) and variable not in others:
             raise ConfigError(f"{variable} is not a setting.{_nearest(variable, [*known, *others])}")
+    return found
+
+
+def _borrowed(config: Config, environment: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in BORROWED:
+        text = environment.get(one.variable, "").strip()
+        if text and one.counts(config, environment):
+            try:
+                found[one.setting] = one.convert(text) if one.convert else _typed(one.setting, text)
+                _converted({one.setting: found[one.setting]})
+            except msgspec.ValidationError as fault:
+                raise ConfigError(f"{one.variable} in the environment is wrong: {fault}.") from None
+            except ValueError:
+                raise ConfigError(f"{one.variable} in the environment is not a number.") from None
     return found
 
 

@@ -14,12 +14,13 @@ from secrets import token_hex
 
 import msgspec
 
-from cw_proxy.errors import ProxyError
+from cw_proxy.errors import ProxyError, UpstreamTimeout
 from cw_proxy.events import Choices
-from cw_proxy.exchange import Asker
+from cw_proxy.exchange import Asker, Plan
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Close, Encoder, Later, Send, Stamp
-from cw_proxy.rounds import Batches, answers
+from cw_proxy.model import Request
+from cw_proxy.rounds import Batches, answers, until
 from cw_proxy.router import Router
 
 _LARGE_BODY = 256 * 1024  # bytes
@@ -37,9 +38,12 @@ class Streamed(msgspec.Struct, frozen=True):
 
 
 class Front:
-    def __init__(self, exchange: Router, guard: Guard) -> None:
+    """`limit` is seconds for a whole answer, from the question on; 0 is none."""
+
+    def __init__(self, exchange: Router, guard: Guard, limit: float = 0.0) -> None:
         self.exchange = exchange
         self._guard = guard
+        self._limit = limit
 
     def caller(self, headers: Mapping[str, str], method: str = "POST", path: str = "", query: str = "") -> Caller:
         """`headers` have lower-case names. Raises InvalidApiKey."""
@@ -52,13 +56,30 @@ class Front:
         action = await _read(protocol, caller, body)
         if isinstance(action, Send):
             return Whole(action.frame)
-        plan = await self.exchange.plan(action.request)
+        plan, batches = await self.ask(action.request, caller)
         if plan.ignored:
             extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
-        batches = answers(self.exchange, plan, Asker(caller.owner, caller.headers))
         if action.stream:
             return Streamed(batches, action.encoder(fresh_stamp()))
         return Whole(await _collected(action, batches))
+
+    async def ask(self, request: Request, caller: Caller) -> tuple[Plan, Batches]:
+        """The batches are not begun. Raises ProxyError; so do they."""
+        asker = Asker(caller.owner, caller.headers)
+        if not self._limit:
+            plan = await self.exchange.plan(request)
+            return plan, answers(self.exchange, plan, asker)
+        error = UpstreamTimeout(f"The answer took longer than {self._limit:g} s.")
+        deadline = asyncio.get_running_loop().time() + self._limit
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                plan = await self.exchange.plan(request)
+        except TimeoutError:
+            if limit.expired():
+                raise error from None
+            raise
+        return plan, until(answers(self.exchange, plan, asker), deadline, error)
 
 
 async def _collected(ask: Ask, batches: Batches) -> bytes:

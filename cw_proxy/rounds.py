@@ -38,6 +38,24 @@ def answers(exchange: Answering, plan: Plan, asker: Asker) -> Batches:
     return _together([_answer(exchange, plan, asker, choice) for choice in range(plan.request.choices)])
 
 
+async def until(batches: Batches, deadline: float, error: ProxyError) -> Batches:
+    """The batches that come before `deadline`, by the loop's clock, then the error. Time in which nobody asks for the
+    next one passes too, but breaks nothing off."""
+    async with aclosing(batches):
+        while True:
+            limit = asyncio.timeout_at(deadline)
+            try:
+                async with limit:
+                    events = await anext(batches)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if limit.expired():
+                    raise error from None
+                raise
+            yield events
+
+
 def _answer(exchange: Answering, plan: Plan, asker: Asker, choice: int) -> Batches:
     if plan.demand is None:
         return exchange.run(plan, asker, choice)

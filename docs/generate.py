@@ -22,8 +22,9 @@ from cw_proxy.demands import json_answer, tool_call
 from cw_proxy.emulator import Settings, directives
 from cw_proxy.emulator.control import Control
 from cw_proxy.emulator.library import SCRIPTS
+from cw_proxy.interfaces import Options
 from cw_proxy.protocols import openai_chat
-from cw_proxy.transports.http_in import Endpoints
+from cw_proxy.transports.http_in import Bounds, Endpoints, Timing
 from cw_proxy.transports.http_in.endpoints import UNSUPPORTED
 from docs import generate_texts as texts
 
@@ -80,6 +81,11 @@ def settings() -> str:
     return table(("setting", "environment", "`serve` flag", "default", "what it does"), rows)
 
 
+def borrowed_variables() -> str:
+    rows = ((code(one.variable), code(one.setting), one.when) for one in config.BORROWED)
+    return table(("variable", "setting", "when it counts"), rows)
+
+
 def _default(doc: config.SettingDoc) -> str:
     return "not set" if doc.default is None else "empty" if doc.default in ([], {}) else code(json.dumps(doc.default))
 
@@ -90,7 +96,9 @@ def _default(doc: config.SettingDoc) -> str:
 def routes() -> list[tuple[str, str]]:
     """Methods and path of everything that is served."""
     anything: Any = None
-    served = Endpoints(exchange=anything, guard=anything, bounds=anything).routes()
+    bounds = Bounds(1, 1.0, 1, Timing(1.0, 1.0))
+    everything = Options(prompt_socket=True, simple_api=True)
+    served = Endpoints(exchange=anything, guard=anything, bounds=bounds, options=everything).routes()
     return [(_methods(served, path), path) for path in served.paths()]
 
 

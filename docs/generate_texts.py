@@ -22,6 +22,12 @@ ENDPOINTS = {
     "/v1/messages/count_tokens": "An estimate of a prompt's tokens. See [messages](messages.md#counting-tokens).",
     "/v1/models": "The names a client may use: `codewhisperer`, the service's own ids, your aliases.",
     "/v1/models/{id}": "The same for one name; 404 `model_not_found` with near names if there is none.",
+    "/ws": "A WebSocket that answers prompts in plain text; only with `prompt_socket`. See "
+    "[the prompt socket](../how-to/prompt-socket.md).",
+    "/api/completions": "A whole answer of the simple API; only with `simple_api`. See "
+    "[the simple API](../how-to/simple-api.md).",
+    "/api/completions/stream": "The same, streamed.",
+    "/api/health": "The same as `/health/ready`; only with `simple_api`.",
     "/health": 'Always `{"status":"ok"}`. Needs no client key and asks nothing of the service.',
     "/health/live": "The same.",
     "/health/ready": '`{"status":"ok"}`, or 503 `{"status":"draining"}` between SIGTERM and the end.',
@@ -62,9 +68,9 @@ ERRORS = {
     "UpstreamProtocol": "The service sent bytes that its contract does not have.",
     "UpstreamTruncated": "The answer stopped before its end, or came damaged.",
     "DemandUnmet": "The model did not call a tool, or did not answer with the JSON asked for, in two tries: "
-    "`tool_choice_unmet`, `invalid_structured_output`.",
+    "`tool_choice_unmet`, `invalid_structured_output`. On the prompt socket `no_bracketed_value`, `answer_incomplete`.",
     "EmptyUpstreamResponse": "The service ended its answer without any content. Tried twice before you see it.",
-    "UpstreamTimeout": "The service was silent for `stall_timeout`.",
+    "UpstreamTimeout": "The service was silent for `stall_timeout`, or an answer took longer than `request_timeout`.",
     "ShuttingDown": "SIGTERM has come: open streams end, new requests are refused. Carries `Retry-After`.",
     "Overloaded": "`max_streams` requests are being answered. Carries `Retry-After`.",
     "BrokenState": "The login's files cannot be read or written. The message names the file.",

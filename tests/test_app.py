@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from msgspec.structs import replace
 from servers import NOBODY, TOKEN, Answer, ask, frames, login, post, proxy, request, said, settings, until, wire
@@ -21,6 +22,41 @@ from cw_proxy.secret import Secret
 
 PONG = "Reply with exactly the token PONG"
 READY = request("GET", "/health/ready")
+
+
+# --- what is served by choice -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+async def test_templates_come_from_the_environment_and_only_for_the_socket(emulator: Emulator, chosen: bool) -> None:
+    config = settings(emulator.url, prompt_socket=chosen)
+    app = App(config, Path("/nonexistent"), {"PROMPT_A": "The system token is S-7."})
+    await app.start()
+    question = {"prompt_template": "PROMPT_A", "response_type": "full"}
+    chat = [{"role": "user", "content": "State the system token"}]
+    try:
+        async with aiohttp.ClientSession() as session:
+            if not chosen:
+                assert (await session.get(f"{app.url}/ws")).status == 404
+                return
+            async with session.ws_connect(f"{app.url}/ws") as socket:
+                await socket.send_json({**question, "messages": chat})
+                assert await socket.receive_str() == "system: S-7"
+    finally:
+        await app.stop()
+
+
+@pytest.mark.parametrize("name", ["MISSING", "AWS_REGION"])
+def test_a_template_that_cannot_be_is_an_error_at_the_start(name: str) -> None:
+    config = settings(NOBODY, prompt_socket=True, prompt_templates=[name])
+    with pytest.raises(ConfigError, match=name):
+        App(config, Path("/nonexistent"), {"AWS_REGION": "x"})
+
+
+@pytest.mark.parametrize("path", ["/ws", "/api/completions", "/api/completions/stream", "/api/health"])
+async def test_what_is_not_chosen_is_not_there(path: str) -> None:
+    async with proxy(NOBODY) as app:
+        assert (await ask(app.url, request("GET", path))).status == 404
 
 
 # --- starting ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cw_proxy.config import (
+    BORROWED,
     ENVIRONMENT_PREFIX,
     Config,
     SettingDoc,
@@ -104,6 +105,7 @@ def a_text_for(doc: SettingDoc) -> str:
         "upstream_proxy": "http://proxy.example:8080",
         "backend": "openai",
         "openai_limit_name": "max_tokens",
+        "prompt_templates": "MY_TEMPLATE",
     }
     if doc.name in chosen:
         return chosen[doc.name]
@@ -164,6 +166,60 @@ def test_openai_itself_wants_a_key_and_others_may_not(file: Path) -> None:
     with pytest.raises(ConfigError, match="CW_PROXY_OPENAI_API_KEY"):
         uses_openai(load(path=file, environment=CHOSEN))
     assert uses_openai(load(path=file, environment=CHOSEN | ELSEWHERE))
+
+
+# --- variables that others know too ---
+
+SIMPLE = {"CW_PROXY_SIMPLE_API": "1"}
+SOCKET = {"CW_PROXY_PROMPT_SOCKET": "1"}
+SHELLS = {
+    "DEFAULT_MODEL": "m",
+    "REQUEST_TIMEOUT": "1500",
+    "CORS_ORIGINS": "https://a.example, https://b.example",
+    "OPENAI_MODEL": "gpt-5",
+}
+ORIGINS = ["https://a.example", "https://b.example"]
+BORROWED_CASES: list[tuple[dict[str, str], tuple[str, float, list[str], str | None]]] = [
+    ({}, ("auto", 0.0, [], None)),
+    (SIMPLE, ("m", 1.5, ORIGINS, None)),
+    (SOCKET, ("m", 0.0, [], None)),
+    (CHOSEN, ("auto", 0.0, [], "gpt-5")),
+    (CHOSEN | ELSEWHERE, ("auto", 0.0, [], "gpt-5")),
+    (CHOSEN | {"OPENAI_BASE_URL": "http://127.0.0.1:3000/v1"}, ("auto", 0.0, [], None)),
+    # Ours outrank them.
+    (SIMPLE | {"CW_PROXY_DEFAULT_MODEL": "n", "CW_PROXY_REQUEST_TIMEOUT": "7"}, ("n", 7.0, ORIGINS, None)),
+    (CHOSEN | {"CW_PROXY_OPENAI_MODEL": "gpt-6"}, ("auto", 0.0, [], "gpt-6")),
+]
+
+
+@pytest.mark.parametrize(("environment", "values"), BORROWED_CASES)
+def test_a_shells_variables_count_only_for_what_is_switched_on(
+    file: Path, environment: dict[str, str], values: tuple[object, ...]
+) -> None:
+    config = load(path=file, environment=SHELLS | environment)
+    assert (config.default_model, config.request_timeout, config.cors_origins, config.openai_model) == values
+
+
+def test_the_file_outranks_a_shells_variables(file: Path) -> None:
+    file.write_text('default_model = "of-the-file"\nsimple_api = true')
+    assert load(path=file, environment=SHELLS).default_model == "of-the-file"
+    assert load({"default_model": "flag"}, path=file, environment=SHELLS).default_model == "flag"
+
+
+@pytest.mark.parametrize("value", ["canary", "-1", "nan", "inf", "1e12"])
+def test_a_shells_variable_that_is_wrong_is_named_but_not_repeated(file: Path, value: str) -> None:
+    message = refusal(file, environment=SIMPLE | {"REQUEST_TIMEOUT": value})
+    assert message.startswith("REQUEST_TIMEOUT in the environment is ")
+    assert value not in message.removeprefix("REQUEST_TIMEOUT")
+
+
+def test_the_conditions_are_told() -> None:
+    assert all(one.when and one.setting in [doc.name for doc in documentation()] for one in BORROWED)
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "my_template", "SOME_TOKEN"])
+def test_a_secret_cannot_be_listed_as_a_template(file: Path, name: str) -> None:
+    assert "prompt_templates must not list" in refusal(file, f"prompt_templates = ['{name}']")
 
 
 # --- what is refused ---

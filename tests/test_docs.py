@@ -31,7 +31,7 @@ from cw_proxy.cli import root
 from cw_proxy.emulator import Settings, directives
 from cw_proxy.errors import ProxyError
 from cw_proxy.events import ORDER
-from cw_proxy.interfaces import Subject
+from cw_proxy.interfaces import Options, Subject
 from cw_proxy.protocols import protocols
 
 ROOT = Path(__file__).parent.parent
@@ -141,9 +141,15 @@ def test_each_route_is_documented(generate: ModuleType) -> None:
     page = reference("endpoints")
     for methods, path in generate.routes():
         assert f"| {methods} | `{path}` |" in page
-    for protocol in protocols():
+    for protocol in protocols(Options(prompt_socket=True, simple_api=True)):
         for path in (binding.path for binding in protocol.bindings if not isinstance(binding, Subject)):
             assert f"`{path.replace('*', '{id}')}`" in page
+
+
+def test_each_variable_of_others_is_documented() -> None:
+    page = reference("configuration")
+    for one in config.BORROWED:
+        assert f"| `{one.variable}` | `{one.setting}` | {one.when} |" in page
 
 
 def test_each_parameter_has_one_treatment(generate: ModuleType) -> None:
@@ -266,6 +272,7 @@ class Running(NamedTuple):
 
     def here(self, text: str) -> str:
         """A snippet with the addresses that are free on this machine."""
+        text = text.replace("ws://127.0.0.1:3000", self.proxy.replace("http", "ws", 1))
         return text.replace("http://127.0.0.1:3000", self.proxy).replace("http://127.0.0.1:3210", self.emulator)
 
 
@@ -273,7 +280,7 @@ class Running(NamedTuple):
 def running() -> Iterator[Running]:
     with program("emulator", "--port", "0") as emulator:
         upstream = emulator.first_line()
-        with serving(upstream) as (url, _):
+        with serving(upstream, "--prompt-socket", "--simple-api") as (url, _):
             yield Running(upstream, url)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import settings
+from servers import settings, until
 
 from cw_proxy.app import Core
 from cw_proxy.emulator import Emulator
-from cw_proxy.errors import InvalidApiKey, ModelNotFound, ProxyError
+from cw_proxy.errors import InvalidApiKey, ModelNotFound, ProxyError, UpstreamTimeout
 from cw_proxy.front import Front, Streamed, Whole
 from cw_proxy.guard import Guard
 from cw_proxy.protocols.openai_chat import OpenAIChat
@@ -77,3 +78,49 @@ def test_a_key_is_demanded(front: Front, headers: dict[str, str]) -> None:
 async def test_errors(front: Front, asked: bytes, error: type[ProxyError]) -> None:
     with pytest.raises(error):
         await front.answer(OpenAIChat(), front.caller(HEADERS), asked, {})
+
+
+# --- a time limit ---
+
+
+@pytest.fixture
+async def hasty(emulator: Emulator) -> AsyncIterator[Front]:
+    async with Core(settings(emulator.url), Path("/nonexistent")) as core:
+        yield Front(core.exchange, Guard.of([], [], []), limit=0.2)
+
+
+async def test_a_whole_answer_that_takes_too_long_is_a_504(hasty: Front) -> None:
+    with pytest.raises(UpstreamTimeout, match=r"longer than 0\.2 s"):
+        await hasty.answer(OpenAIChat(), hasty.caller({}), body("Play the script hang"), {})
+
+
+async def test_a_stream_that_takes_too_long_breaks_off(hasty: Front, emulator: Emulator) -> None:
+    answer = await hasty.answer(OpenAIChat(), hasty.caller({}), body("Play the script hang-at-once", stream=True), {})
+    assert isinstance(answer, Streamed)
+    with pytest.raises(UpstreamTimeout):
+        await anext(answer.batches)
+    await until(lambda: emulator.stats.in_flight == 0, "the call is ended")
+
+
+async def test_what_is_in_time_is_whole(emulator: Emulator) -> None:
+    async with Core(settings(emulator.url), Path("/nonexistent")) as core:
+        patient = Front(core.exchange, Guard.of([], [], []), limit=3600.0)
+        answer = await patient.answer(OpenAIChat(), patient.caller({}), body(), {})
+    assert isinstance(answer, Whole)
+    assert json.loads(answer.body)["choices"][0]["message"]["content"] == "1 2 3"
+
+
+async def test_planning_counts_as_well() -> None:
+    """A list of models that never comes."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Core(settings(url), Path("/nonexistent")) as core:
+        front = Front(core.exchange, Guard.of([], [], []), limit=0.05)
+        asked = json.dumps({"model": "some-model", "messages": [{"role": "user", "content": "x"}]}).encode()
+        with pytest.raises(UpstreamTimeout, match="longer than"):
+            await front.answer(OpenAIChat(), front.caller({}), asked, {})

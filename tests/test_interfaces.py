@@ -20,9 +20,14 @@ from cw_proxy.interfaces import (
     Decoder,
     Encoder,
     Session,
+    SocketProtocol,
+    SocketSession,
     TokenSource,
 )
 from cw_proxy.protocols.openai_chat import ChatAsk, ChatSession, ChunkEncoder, OpenAIChat
+from cw_proxy.protocols.openai_responses import ResponsesSocket
+from cw_proxy.protocols.prompt_socket import DeltaEncoder, PromptAsk, PromptSession, PromptSocket
+from cw_proxy.protocols.simple_api import ContentEncoder, SimpleApi, SimpleAsk
 from cw_proxy.secret import Secret
 
 PLUGS = [
@@ -34,6 +39,15 @@ PLUGS = [
     (Session, ChatSession),
     (Ask, ChatAsk),
     (Encoder, ChunkEncoder),
+    (ClientProtocol, PromptSocket),
+    (SocketProtocol, PromptSocket),
+    (SocketSession, PromptSession),
+    (SocketSession, ResponsesSocket),
+    (Ask, PromptAsk),
+    (Encoder, DeltaEncoder),
+    (ClientProtocol, SimpleApi),
+    (Ask, SimpleAsk),
+    (Encoder, ContentEncoder),
     (TokenSource, StaticTokenSource),
     (TokenSource, TokenManager),
 ]

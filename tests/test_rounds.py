@@ -11,9 +11,10 @@ from stage import ME, TAIL, Answer, Stage, ok, refused, text
 from strategies import frame, request, say
 
 from cw_proxy import errors
+from cw_proxy.errors import ProxyError
 from cw_proxy.events import Begin, Choice, Choices, End, Event, Fail, Note, Reply, Text, ToolOpen, Usage
 from cw_proxy.model import JsonAnswer, Request, Tool
-from cw_proxy.rounds import answers
+from cw_proxy.rounds import Batches, answers, until
 from cw_proxy.usage import count, reply_tally
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -46,6 +47,49 @@ async def replies(stage: Stage, asked: Request) -> list[Reply]:
 def said(stage: Stage) -> list[str]:
     """The current message of each call."""
     return [state["currentMessage"]["userInputMessage"]["content"] for state in stage.service.states()]
+
+
+# --- a time limit ---
+
+
+async def scripted(*steps: list[Event] | float | ProxyError) -> Batches:
+    for step in steps:
+        if isinstance(step, float):
+            await asyncio.sleep(step)
+        elif isinstance(step, ProxyError):
+            raise step
+        else:
+            yield step
+
+
+NEVER = 3600.0
+LATE = errors.UpstreamTimeout("Too late.")
+
+
+async def test_an_answer_in_time_is_as_it_was() -> None:
+    deadline = asyncio.get_running_loop().time() + NEVER
+    found = [batch async for batch in until(scripted([Begin()], [Text("a")]), deadline, LATE)]
+    assert found == [[Begin()], [Text("a")]]
+
+
+@pytest.mark.parametrize("first", [[], [[Begin(), Text("a")]]])
+async def test_what_is_too_late_is_broken_off(first: list[list[Event]]) -> None:
+    deadline = asyncio.get_running_loop().time() + 0.01
+    batches = scripted(*first, NEVER, [Text("b")])
+    limited = until(batches, deadline, LATE)
+    assert [await anext(limited) for _ in first] == first
+    with pytest.raises(errors.UpstreamTimeout) as raised:
+        await anext(limited)
+    assert raised.value is LATE
+    # The answer is closed: nothing goes on behind it.
+    with pytest.raises(StopAsyncIteration):
+        await anext(batches)
+
+
+async def test_other_failures_stay_what_they_are() -> None:
+    deadline = asyncio.get_running_loop().time() + NEVER
+    with pytest.raises(errors.RateLimited):
+        await anext(until(scripted(errors.RateLimited("x")), deadline, LATE))
 
 
 # --- one round ---

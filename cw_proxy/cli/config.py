@@ -16,12 +16,13 @@ def config() -> None:
 
 @config.command()
 @settings.json_option
+@settings.env_file_option
 @settings.config_option
-def show(config_file: Path | None, as_json: bool) -> None:
+def show(config_file: Path | None, env_file: Path | None, as_json: bool) -> None:
     """Print every setting in force; secrets are masked."""
     from cw_proxy.config import shown
 
-    values = shown(settings.load(config_file))
+    values = shown(settings.load(config_file, settings.environment(env_file)))
     if as_json:
         settings.print_json(values)
         return
@@ -42,10 +43,11 @@ def path(as_json: bool) -> None:
 
 
 @config.command()
+@settings.env_file_option
 @settings.config_option
-def validate(config_file: Path | None) -> None:
+def validate(config_file: Path | None, env_file: Path | None) -> None:
     """Check file and environment; exit code 2 and the reason when something is wrong."""
     from cw_proxy.config import check_exposure
 
-    check_exposure(settings.load(config_file))
+    check_exposure(settings.load(config_file, settings.environment(env_file)))
     click.echo("The settings are valid.")

@@ -30,9 +30,12 @@ class Server(Protocol):
     help="Code of which the service names the licence: say so, take it out, or say nothing.  [default: flag]",
 )
 @click.option("--fetch-images", is_flag=True, default=None, help="Fetch images that requests name by https URLs.")
+@click.option("--prompt-socket", is_flag=True, default=None, help="Serve the prompt socket at /ws.")
+@click.option("--simple-api", is_flag=True, default=None, help="Serve the simple API at /api/completions.")
 @click.option("--debug", is_flag=True, default=None, help="Log more. Never tokens, keys or what is said.")
+@settings.env_file_option
 @settings.config_option
-def serve(config_file: Path | None, **flags: object) -> None:
+def serve(config_file: Path | None, env_file: Path | None, **flags: object) -> None:
     """Serve the OpenAI API on this machine.
 
     The first line on stdout is the address. SIGTERM or Ctrl-C lets open streams finish; a second one does not.
@@ -43,12 +46,13 @@ def serve(config_file: Path | None, **flags: object) -> None:
     from cw_proxy.config import home
 
     given = {name: list(value) if isinstance(value, tuple) else value for name, value in flags.items()}
-    config = settings.load(config_file, **{name: value for name, value in given.items() if value != []})
+    environment = settings.environment(env_file)
+    config = settings.load(config_file, environment, **{name: value for name, value in given.items() if value != []})
     settings.set_up_logging(config.debug)
 
     async def main() -> None:
         signals = Signals()
-        app = App(config, home())
+        app = App(config, home(environment), environment)
         await app.start()
         # What is loaded by now stays: the garbage collector need not walk through it again and again.
         gc.collect()

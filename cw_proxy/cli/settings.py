@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,15 +23,48 @@ def config_option(command: Decorated) -> Decorated:
     return click.option("--config", "config_file", type=path, help="Settings file instead of the usual one.")(command)
 
 
+def env_file_option(command: Decorated) -> Decorated:
+    path = click.Path(path_type=Path, dir_okay=False)
+    text = "Read variables from this file too, such as .env; the environment outranks it."
+    return click.option("--env-file", type=path, help=text)(command)
+
+
 def json_option(command: Decorated) -> Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
-def load(config_file: Path | None = None, **flags: Any) -> Config:
+def environment(env_file: Path | None) -> Mapping[str, str]:
+    """The environment, and below it what an `.env` file says. Raises ConfigError.
+
+    Only a file that was named: one that lies in a folder could send the login to a server of its author's. It sets
+    nothing for the libraries, which read the real environment.
+    """
+    return {**_env_file(env_file), **os.environ} if env_file else os.environ
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    from dotenv.parser import parse_stream
+
+    from cw_proxy.errors import ConfigError
+
+    try:
+        bindings = [*parse_stream(io.StringIO(path.read_text("utf-8-sig")))]
+    except OSError as fault:
+        raise ConfigError(f"The file {path} cannot be read: {fault.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"The file {path} is not UTF-8.") from None
+    for binding in bindings:
+        if binding.error:
+            # The line itself may hold a key.
+            raise ConfigError(f"Line {binding.original.line} of {path} is not NAME=VALUE.")
+    return {binding.key: binding.value for binding in bindings if binding.key and binding.value is not None}
+
+
+def load(config_file: Path | None = None, environment: Mapping[str, str] = os.environ, /, **flags: Any) -> Config:
     """Settings from all sources. Raises ConfigError."""
     from cw_proxy import config
 
-    return config.load(flags, path=config_file)
+    return config.load(flags, path=config_file, environment=environment)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

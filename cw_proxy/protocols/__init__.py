@@ -7,9 +7,22 @@ from cw_proxy.protocols.anthropic_messages import AnthropicMessages
 from cw_proxy.protocols.openai_chat import OpenAIChat
 from cw_proxy.protocols.openai_responses import OpenAIResponses
 from cw_proxy.protocols.plain_text import PlainText
+from cw_proxy.protocols.prompt_socket import PromptSocket
+from cw_proxy.protocols.simple_api import SimpleApi
 from cw_proxy.protocols.simple_completions import SimpleCompletions
 
 
 def protocols(options: Options = DEFAULTS) -> list[ClientProtocol]:
     """Each server makes its own: a protocol may remember answers."""
-    return [OpenAIChat(), OpenAIResponses(), AnthropicMessages(), SimpleCompletions(), PlainText()]
+    made: list[ClientProtocol] = [
+        OpenAIChat(),
+        OpenAIResponses(),
+        AnthropicMessages(),
+        SimpleCompletions(),
+        PlainText(),
+    ]
+    if options.prompt_socket:
+        made.append(PromptSocket(options))
+    if options.simple_api:
+        made.append(SimpleApi(options))
+    return made

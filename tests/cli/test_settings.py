@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +57,61 @@ def test_libraries_stay_quiet_also_in_debug(debug: bool) -> None:
     assert logging.getLogger("cw_proxy.http").isEnabledFor(logging.DEBUG) is debug
     for library in ("botocore.auth", "boto3", "urllib3.connectionpool", "aiohttp.server", "aiohttp.http_parser"):
         assert not logging.getLogger(library).isEnabledFor(logging.INFO), library
+
+
+# --- a file of variables ---
+
+ENV = """\
+# a comment
+PORT=1111
+export PROMPT_A="two
+lines"
+PROMPT_B='${HOME} # as it is'
+PROMPT_C=plain # a comment
+NODE_ENV=production
+EMPTY=
+BARE
+"""
+
+
+def test_a_file_that_is_named_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / ".env"
+    file.write_text("\ufeff" + ENV)
+    monkeypatch.delenv("PORT", raising=False)
+    found = settings.environment(file)
+    texts = [found["PORT"], found["PROMPT_A"], found["PROMPT_B"], found["PROMPT_C"], found["EMPTY"]]
+    assert texts == ["1111", "two\nlines", "${HOME} # as it is", "plain", ""]
+    assert "BARE" not in found
+    assert "PROMPT_A" not in os.environ
+    assert settings.load(None, found).port == 1111
+
+
+def test_the_environment_outranks_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=1111")
+    monkeypatch.setenv("PORT", "2222")
+    assert settings.environment(file)["PORT"] == "2222"
+
+
+def test_a_file_that_is_not_named_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("PORT=1111")
+    monkeypatch.chdir(tmp_path)
+    assert settings.environment(None) is os.environ
+
+
+WRONG_FILES = [
+    (b"A=1\nB='canary\n", "Line 2 of"),
+    (b"A=1\n=canary\n", "Line 2 of"),
+    (b"A=\xff", "not UTF-8"),
+    (None, "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_FILES)
+def test_a_file_that_is_wrong_is_not_repeated(tmp_path: Path, text: bytes | None, message: str) -> None:
+    file = tmp_path / ".env"
+    if text is not None:
+        file.write_bytes(text)
+    with pytest.raises(ConfigError, match=message) as raised:
+        settings.environment(file)
+    assert "canary" not in raised.value.message

@@ -24,3 +24,4 @@ class Bounds(msgspec.Struct, frozen=True):
     streams: int
     timing: Timing
     sockets: SocketBounds = SocketBounds()
+    answer: float = 0.0

@@ -46,8 +46,8 @@ class Endpoints:
 
     def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds, options: Options = DEFAULTS) -> None:
         self.exchange = exchange
+        self.front = Front(exchange, guard, bounds.answer)
         self._options = options
-        self._front = Front(exchange, guard)
         self._guard = guard
         self.bounds = bounds
         self.active = 0
@@ -72,6 +72,9 @@ class Endpoints:
         routes.add("GET", "/health", self._health)
         routes.add("GET", "/health/live", self._health)
         routes.add("GET", "/health/ready", self._ready)
+        if self._options.simple_api:
+            # Of the protocol's world, but the server's to answer: it needs no key and asks nobody.
+            routes.add("GET", "/api/health", self._ready)
         return routes
 
     # --- a question to a model ---
@@ -84,14 +87,14 @@ class Endpoints:
             check_json(request.headers)
         with self.counted():
             body = await self._body(request) if request.method == "POST" else b""
-            answer = await self._front.answer(protocol, caller, body, extra)
+            answer = await self.front.answer(protocol, caller, body, extra)
             if isinstance(answer, Streamed):
                 return await stream_answer(request, answer.batches, answer.encoder, extra, self.bounds.timing)
             return await self._sent(request, answer.body, extra)
 
     def caller(self, request: web.BaseRequest) -> Caller:
         """Raises InvalidApiKey."""
-        return self._front.caller(request.headers, request.method, request.path, request.query_string)
+        return self.front.caller(request.headers, request.method, request.path, request.query_string)
 
     async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
         """The answer, written while the request still counts as open: a shutdown waits for it."""

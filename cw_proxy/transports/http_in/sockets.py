@@ -18,10 +18,8 @@ from aiohttp import WSMsgType, web
 
 from cw_proxy.errors import InvalidRequest, Overloaded, ProxyError, ShuttingDown, SocketLimit, UpgradeRequired
 from cw_proxy.events import Fail
-from cw_proxy.exchange import Asker
+from cw_proxy.front import Front
 from cw_proxy.interfaces import Action, Ask, Caller, Close, Later, Send, SocketProtocol, SocketSession, WebSocket
-from cw_proxy.rounds import answers
-from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Handler
 from cw_proxy.wire import sse
@@ -35,7 +33,7 @@ _LARGE_FRAME = 256 * 1024
 class Server(Protocol):
     """What a socket shares with the other endpoints of its server."""
 
-    exchange: Router
+    front: Front
     draining: bool
 
     @property
@@ -260,8 +258,7 @@ class _Socket:
                     await self._answer(action)
 
     async def _answer(self, ask: Ask) -> None:
-        exchange = self._server.exchange
-        batches = answers(exchange, await exchange.plan(ask.request), Asker(self._caller.owner, self._caller.headers))
+        _, batches = await self._server.front.ask(ask.request, self._caller)
         encoder = ask.encoder(self._caller.stamp())
         begun = False
         try:

@@ -209,6 +209,7 @@ MODELS = [
     ("codewhisperer", None),
     ("auto", None),
     ("gpt-4o", None),
+    ("gpt-4-turbo-preview", None),
     ("claude-sonnet-4.5", "claude-sonnet-4.5"),
     ("claude-sonnet-4-5", "claude-sonnet-4.5"),
     ("claude-sonnet-4-5-20250929", "claude-sonnet-4.5"),
@@ -264,6 +265,15 @@ async def test_the_list_of_models_needs_the_service() -> None:
     async with proxy(NOBODY) as app:
         answer = await ask(app.url, request("GET", "/v1/models"))
     assert (answer.status, answer.error["code"]) == (502, "upstream_unavailable")
+
+
+async def test_the_health_of_the_simple_api_tells_of_a_drain() -> None:
+    async with proxy(NOBODY, simple_api=True) as app:
+        healthy = await ask(app.url, request("GET", "/api/health"))
+        app.endpoints.draining = True
+        draining = await ask(app.url, request("GET", "/api/health"))
+    assert (healthy.status, healthy.json) == (200, {"status": "ok"})
+    assert (draining.status, draining.json) == (503, {"status": "draining"})
 
 
 # --- conversations ----------------------------------------------------------------------------------------
