@@ -19,11 +19,13 @@ from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Backend, TokenSource
+from cw_proxy.limits import RateLimits, whole_seconds
 from cw_proxy.router import Router, prefix_of
 from cw_proxy.secret import Secret
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, SocketBounds, Timing
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
 from cw_proxy.transports.image_fetch import FetchSettings, ImageFetcher
+from cw_proxy.transports.rate_limiter import RateLimiter
 
 _KEY_REMEDY = "The key comes from the settings (openai_api_key, CW_PROXY_OPENAI_API_KEY): set one that is accepted."
 
@@ -78,7 +80,10 @@ class App:
         self._config = config
         self.core = Core(config, home)
         guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
-        self.endpoints = Endpoints(exchange=self.core.exchange, guard=guard, bounds=_bounds(config))
+        self._limiter = RateLimiter(_limits(config), config.rate_limit_store)
+        self.endpoints = Endpoints(
+            exchange=self.core.exchange, guard=guard, bounds=_bounds(config), limiter=self._limiter
+        )
         self._server = HttpServer(routes=self.endpoints.routes(), guard=guard)
 
     @property
@@ -110,6 +115,7 @@ class App:
     async def stop(self) -> None:
         await self.endpoints.sockets.close()
         await self._server.stop()
+        await self._limiter.close()
         await self.core.close()
 
 
@@ -160,7 +166,14 @@ def _sender_settings(config: Config) -> SenderSettings:
 def _bounds(config: Config) -> Bounds:
     timing = Timing(ping=config.ping_interval, write=config.write_timeout)
     sockets = SocketBounds(config.max_sockets, config.socket_heartbeat, config.socket_age)
-    return Bounds(config.max_body_bytes, config.read_timeout, config.max_streams, timing, sockets)
+    return Bounds(
+        config.max_body_bytes, config.read_timeout, config.max_streams, timing, sockets, config.max_streams_per_key
+    )
+
+
+def _limits(config: Config) -> RateLimits:
+    window = whole_seconds(config.rate_limit_window)
+    return RateLimits(config.rate_limit_max, config.rate_limit_max_per_address, window)
 
 
 def _raise_descriptor_limit() -> None:

@@ -28,6 +28,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Count = Annotated[int, Meta(gt=0)]
+Limit = Annotated[int, Meta(ge=0)]
 # It becomes part of a host's name, where a bearer token goes.
 Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
 ProfileArn = Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:[a-z]+:[a-z0-9-]{1,40}:\d{12}:profile/[A-Za-z0-9]+\Z")]
@@ -60,6 +61,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     cors_origins: list[str] = _setting([], "Origins whose pages may call the server; `*` allows all.")
     max_body_bytes: Count = _setting(20 * 1024 * 1024, "Largest request body.")
     max_streams: Count = _setting(1000, "Requests answered at the same time; more get 503 `overloaded`.")
+    max_streams_per_key: Limit = _setting(
+        0, "The same for one client, its key or else its address; more get 429. 0 is no limit of its own."
+    )
+    rate_limit_max: Limit = _setting(
+        0, "Requests in a window for each client key, or for each address where none is demanded; 0 is no limit."
+    )
+    rate_limit_max_per_address: Limit = _setting(
+        0, "Requests in a window for each address, whatever their keys; 0 is no limit."
+    )
+    # RATE_LIMIT_WINDOW_MS is in milliseconds: whatever reads it divides, and the rounding is the same.
+    rate_limit_window: Seconds = _setting(60.0, "Seconds of that window, rounded up to whole ones.")
+    rate_limit_store: Secret | None = _setting(
+        None, "URL of a Redis or Valkey (`redis://`, `valkey://`, with TLS `rediss://`) that several servers count in."
+    )
     max_choices: Count = _setting(8, "Answers to one question (`n`); each is a call of its own.")
     fetch_images: bool = _setting(
         False, "Fetch the images that requests name by https URLs, from public addresses; else they come as data URLs."
@@ -266,6 +281,21 @@ def _check_urls(config: Config) -> None:
             check_url(name, url)
     if config.upstream_proxy is not None:
         check_proxy("upstream_proxy", config.upstream_proxy)
+    if config.rate_limit_store is not None:
+        _check_store("rate_limit_store", config.rate_limit_store)
+
+
+def _check_store(name: str, store: Secret) -> None:
+    """Raises ConfigError; the URL may hold a password and is not shown."""
+    try:
+        parts = urlsplit(store.reveal())
+        valid = parts.scheme in ("redis", "rediss", "valkey", "valkeys") and bool(parts.hostname) and parts.port != 0
+        # What is shown of settings hides a password before the @ only.
+        valid = valid and not parts.query and not parts.fragment
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError(f"{name!r} must be redis(s)://[USER:PASSWORD@]HOST[:PORT][/NUMBER].")
 
 
 def check_proxy(name: str, proxy: Secret) -> None:
@@ -316,6 +346,7 @@ def shown(config: Config) -> dict[str, Any]:
     settings["api_keys"] = ["***"] * len(config.api_keys)
     settings["access_token"] = "***" if config.access_token else None
     settings["openai_api_key"] = "***" if config.openai_api_key else None
+    settings["rate_limit_store"] = _without_password(config.rate_limit_store)
     settings["upstream_proxy"] = _without_password(config.upstream_proxy)
     return settings
 

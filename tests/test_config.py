@@ -103,6 +103,7 @@ def a_text_for(doc: SettingDoc) -> str:
         "profile_arn": "arn:aws:codewhisperer:eu-central-1:000000000000:profile/EXAMPLE",
         "upstream_proxy": "http://proxy.example:8080",
         "backend": "openai",
+        "rate_limit_store": "redis://store.example",
         "openai_limit_name": "max_tokens",
     }
     if doc.name in chosen:
@@ -303,6 +304,30 @@ def test_a_token_goes_to_https_or_to_this_machine(file: Path, name: str, url: st
 )
 def test_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+STORES = [
+    ("redis://127.0.0.1:6379", True),
+    ("rediss://user:canary@store.example/2", True),
+    ("valkey://store.example", True),
+    ("valkeys://store.example", True),
+    ("memcached://canary", False),
+    ("redis://", False),
+    ("redis://h:x", False),
+    ("redis://h?password=canary", False),
+    ("canary", False),
+]
+
+
+@pytest.mark.parametrize(("url", "allowed"), STORES)
+def test_the_store_of_rate_limits(file: Path, url: str, allowed: bool) -> None:
+    if allowed:
+        config = load(path=file, environment={"CW_PROXY_RATE_LIMIT_STORE": url})
+        assert "canary" not in str(shown(config))
+    else:
+        message = refusal(file, "", {"CW_PROXY_RATE_LIMIT_STORE": url})
+        assert "rate_limit_store" in message
+        assert "canary" not in message
 
 
 # --- what people see ---

@@ -24,3 +24,4 @@ class Bounds(msgspec.Struct, frozen=True):
     streams: int
     timing: Timing
     sockets: SocketBounds = SocketBounds()
+    streams_per_client: int = 0

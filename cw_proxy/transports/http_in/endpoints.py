@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -10,16 +11,26 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
-from cw_proxy.errors import Overloaded, ProxyError, RequestTimeout, RequestTooLarge, ShuttingDown
+from cw_proxy.errors import (
+    ConcurrencyLimited,
+    InvalidApiKey,
+    Overloaded,
+    ProxyError,
+    RequestTimeout,
+    RequestTooLarge,
+    ShuttingDown,
+)
 from cw_proxy.front import Front, Streamed
 from cw_proxy.guard import Guard, check_json
 from cw_proxy.interfaces import Caller, ClientProtocol, Http, SocketProtocol, WebSocket
+from cw_proxy.limits import Client, RateLimits
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Routes
 from cw_proxy.transports.http_in.sockets import Sockets
 from cw_proxy.transports.http_in.stream import stream_answer
+from cw_proxy.transports.rate_limiter import RateLimiter
 
 # Paths of OpenAI's API that clients look for, and what they look for there.
 UNSUPPORTED = {
@@ -44,12 +55,14 @@ _PIECE = 256 * 1024  # bytes of a whole answer that go out in one write
 class Endpoints:
     """All handlers, and what they count: `active` requests, and whether the server is `draining`."""
 
-    def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds) -> None:
+    def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds, limiter: RateLimiter | None = None) -> None:
         self.exchange = exchange
         self._front = Front(exchange, guard)
         self._guard = guard
         self.bounds = bounds
+        self.limiter = limiter or RateLimiter(RateLimits())
         self.active = 0
+        self._active_of: Counter[str] = Counter()
         self.draining = False
         self.idle = asyncio.Event()
         self.idle.set()
@@ -78,19 +91,27 @@ class Endpoints:
     async def answer(
         self, protocol: ClientProtocol, request: web.BaseRequest, extra: dict[str, str]
     ) -> web.StreamResponse:
-        caller = self.caller(request)
+        caller, client = await self.admitted(request, extra)
         if request.method == "POST":
             check_json(request.headers)
-        with self.counted():
+        with self.counted(client):
             body = await self._body(request) if request.method == "POST" else b""
             answer = await self._front.answer(protocol, caller, body, extra)
             if isinstance(answer, Streamed):
                 return await stream_answer(request, answer.batches, answer.encoder, extra, self.bounds.timing)
             return await self._sent(request, answer.body, extra)
 
-    def caller(self, request: web.BaseRequest) -> Caller:
-        """Raises InvalidApiKey."""
-        return self._front.caller(request.headers, request.method, request.path, request.query_string)
+    async def admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]:
+        """Who asks; counted against the limits, a wrong key as well. Raises InvalidApiKey, TooManyRequests."""
+        address = request.remote or ""
+        try:
+            caller = self._front.caller(request.headers, request.method, request.path, request.query_string)
+        except InvalidApiKey:
+            await self.limiter.check(Client(None, address), extra)
+            raise
+        client = Client(caller.owner if self._guard.demands else None, address)
+        await self.limiter.check(client, extra)
+        return caller, client
 
     async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
         """The answer, written while the request still counts as open: a shutdown waits for it."""
@@ -107,19 +128,30 @@ class Endpoints:
         return response
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
-        if self.draining:
-            raise ShuttingDown("The server is shutting down.", retry_after=2)
-        if self.active >= self.bounds.streams:
-            raise Overloaded("The server is at its limit of requests at the same time.", retry_after=1)
+    def counted(self, client: Client) -> Iterator[None]:
+        self._check_room(client)
         self.active += 1
+        self._active_of[client.identity] += 1
         self.idle.clear()
         try:
             yield
         finally:
             self.active -= 1
+            self._active_of[client.identity] -= 1
+            if not self._active_of[client.identity]:
+                del self._active_of[client.identity]
             if self.active == 0:
                 self.idle.set()
+
+    def _check_room(self, client: Client) -> None:
+        """Too many of all is nobody's doing, a 503; too many of one client is its own, a 429."""
+        if self.draining:
+            raise ShuttingDown("The server is shutting down.", retry_after=2)
+        most = self.bounds.streams_per_client
+        if most and self._active_of[client.identity] >= most:
+            raise ConcurrencyLimited(f"At most {most} requests of one client are answered at a time.", retry_after=1)
+        if self.active >= self.bounds.streams:
+            raise Overloaded("The server is at its limit of requests at the same time.", retry_after=1)
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         limit = self.bounds.body_bytes
@@ -149,12 +181,12 @@ class Endpoints:
     # --- models and health ---
 
     async def _models(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
-        self._guard.owner(request.headers)
+        await self.admitted(request, extra)
         models = [self._model_object(name) for name in await self.exchange.names()]
         return _json(msgspec.json.encode({"object": "list", "data": models}), extra)
 
     async def _model(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
-        self._guard.owner(request.headers)
+        await self.admitted(request, extra)
         name = request.path.removeprefix("/v1/models/")
         await self.exchange.check(name)
         return _json(msgspec.json.encode(self._model_object(name)), extra)

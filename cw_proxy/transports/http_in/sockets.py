@@ -19,10 +19,12 @@ from cw_proxy.errors import InvalidRequest, Overloaded, ProxyError, ShuttingDown
 from cw_proxy.events import Fail
 from cw_proxy.exchange import Asker
 from cw_proxy.interfaces import Action, Ask, Caller, Close, Later, Send, SocketProtocol, SocketSession, WebSocket
+from cw_proxy.limits import Client
 from cw_proxy.rounds import answers
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Handler
+from cw_proxy.transports.rate_limiter import RateLimiter
 from cw_proxy.wire import sse
 
 Value = TypeVar("Value")
@@ -40,9 +42,12 @@ class Server(Protocol):
     @property
     def bounds(self) -> Bounds: ...
 
-    def caller(self, request: web.BaseRequest) -> Caller: ...
+    @property
+    def limiter(self) -> RateLimiter: ...
 
-    def counted(self) -> AbstractContextManager[None]: ...
+    async def admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]: ...
+
+    def counted(self, client: Client) -> AbstractContextManager[None]: ...
 
 
 class Sockets:
@@ -55,7 +60,7 @@ class Sockets:
     def handler(self, protocol: SocketProtocol, binding: WebSocket) -> Handler:
         async def handle(request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
             try:
-                caller = self._admitted(request)
+                caller, client = await self._admitted(request, extra)
             except ProxyError as error:
                 shown = protocol.error(error)
                 return web.Response(
@@ -64,21 +69,21 @@ class Sockets:
                     headers={**extra, **shown.headers},
                     content_type="application/json",
                 )
-            return await self._serve(request, extra, protocol.socket(caller), caller, binding)
+            return await self._serve(request, extra, protocol.socket(caller), caller, client, binding)
 
         return handle
 
-    def _admitted(self, request: web.BaseRequest) -> Caller:
+    async def _admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]:
         if request.headers.get("upgrade", "").lower() != "websocket":
             raise UpgradeRequired("This path is a WebSocket: GET it with an upgrade, or POST to it.")
         if not web.WebSocketResponse().can_prepare(request):
             raise InvalidRequest("This is not a valid request for a WebSocket.")
-        caller = self._server.caller(request)
+        admitted = await self._server.admitted(request, extra)
         if self._server.draining:
             raise ShuttingDown("The server is shutting down.", retry_after=2)
         if len(self._open) >= self._server.bounds.sockets.number:
             raise Overloaded("The server is at its limit of open WebSockets.", retry_after=1)
-        return caller
+        return admitted
 
     async def _serve(
         self,
@@ -86,6 +91,7 @@ class Sockets:
         extra: dict[str, str],
         session: SocketSession,
         caller: Caller,
+        client: Client,
         binding: WebSocket,
     ) -> web.StreamResponse:
         bounds = self._server.bounds
@@ -94,7 +100,7 @@ class Sockets:
         )
         response.headers.update(extra)
         await response.prepare(request)
-        socket = _Socket(request, response, session, caller, binding, self._server)
+        socket = _Socket(request, response, session, caller, client, binding, self._server)
         self._open.add(socket)
         timer = asyncio.get_running_loop().call_later(self._server.bounds.sockets.age, socket.expire)
         try:
@@ -134,6 +140,7 @@ class _Socket:
         response: web.WebSocketResponse,
         session: SocketSession,
         caller: Caller,
+        client: Client,
         binding: WebSocket,
         server: Server,
     ) -> None:
@@ -141,6 +148,7 @@ class _Socket:
         self._response = response
         self._session = session
         self._caller = caller
+        self._client = client
         self._binding = binding
         self._server = server
         self._names: set[str] = set()
@@ -251,7 +259,8 @@ class _Socket:
     # --- turns ---
 
     async def _turn(self, turn: Later) -> None:
-        with self._server.counted():
+        await self._server.limiter.check(self._client, {})
+        with self._server.counted(self._client):
             for action in turn.then():
                 if isinstance(action, Send):
                     await self._send(action.frame)
