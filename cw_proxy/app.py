@@ -17,6 +17,7 @@ from cw_proxy.config import Config, at_openai, check_exposure, uses_openai
 from cw_proxy.conversations import Conversations
 from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
+from cw_proxy.forwarded import networks
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Backend, TokenSource
 from cw_proxy.limits import RateLimits, whole_seconds
@@ -167,7 +168,13 @@ def _bounds(config: Config) -> Bounds:
     timing = Timing(ping=config.ping_interval, write=config.write_timeout)
     sockets = SocketBounds(config.max_sockets, config.socket_heartbeat, config.socket_age)
     return Bounds(
-        config.max_body_bytes, config.read_timeout, config.max_streams, timing, sockets, config.max_streams_per_key
+        config.max_body_bytes,
+        config.read_timeout,
+        config.max_streams,
+        timing,
+        sockets,
+        config.max_streams_per_key,
+        networks(config.trusted_proxies),
     )
 
 

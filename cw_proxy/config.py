@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from cw_proxy.errors import ConfigError
 from cw_proxy.filters.references import OnLicensedCode
+from cw_proxy.forwarded import networks
 from cw_proxy.secret import Secret
 
 ENVIRONMENT_PREFIX = "CW_PROXY_"
@@ -58,6 +59,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     port: Port = _setting(3000, "Port to listen on; 0 picks a free one.", env="PORT")
     api_keys: list[Secret] = _setting([], "Client keys to demand; none means that any key is accepted.")
     allowed_hosts: list[str] = _setting([], "Host names, beside loopback, that requests may be addressed to.")
+    trusted_proxies: list[str] = _setting(
+        [], "Addresses or CIDRs of reverse proxies whose `X-Forwarded-For` says who the client is."
+    )
     cors_origins: list[str] = _setting([], "Origins whose pages may call the server; `*` allows all.")
     max_body_bytes: Count = _setting(20 * 1024 * 1024, "Largest request body.")
     max_streams: Count = _setting(1000, "Requests answered at the same time; more get 503 `overloaded`.")
@@ -167,6 +171,7 @@ def load(
     )
     config = _converted(settings)
     _check_urls(config)
+    _check_networks("trusted_proxies", config.trusted_proxies)
     return _with_openais_key(config, environment)
 
 
@@ -283,6 +288,14 @@ def _check_urls(config: Config) -> None:
         check_proxy("upstream_proxy", config.upstream_proxy)
     if config.rate_limit_store is not None:
         _check_store("rate_limit_store", config.rate_limit_store)
+
+
+def _check_networks(name: str, written: list[str]) -> None:
+    for one in written:
+        try:
+            networks([one])
+        except ValueError as fault:
+            raise ConfigError(f"{name!r} holds {one!r}, which is no address and no CIDR: {fault}.") from None
 
 
 def _check_store(name: str, store: Secret) -> None:

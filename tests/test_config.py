@@ -103,6 +103,7 @@ def a_text_for(doc: SettingDoc) -> str:
         "profile_arn": "arn:aws:codewhisperer:eu-central-1:000000000000:profile/EXAMPLE",
         "upstream_proxy": "http://proxy.example:8080",
         "backend": "openai",
+        "trusted_proxies": "10.0.0.0/8,127.0.0.1",
         "rate_limit_store": "redis://store.example",
         "openai_limit_name": "max_tokens",
     }
@@ -195,6 +196,7 @@ WRONG = [
     ("profile_arn = 'canary'", {}, {}, "profile_arn", "in "),
     ("connect_timeout = inf", {}, {}, "connect_timeout", "in "),
     ("origin = 'CANARY'", {}, {}, "origin", "in "),
+    ("rate_limit_max = -1", {}, {}, "rate_limit_max", "in "),
 ]
 
 
@@ -304,6 +306,11 @@ def test_a_token_goes_to_https_or_to_this_machine(file: Path, name: str, url: st
 )
 def test_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize("written", ["*", "10.0.0.1/8", "proxy.example", ""])
+def test_a_trusted_proxy_is_an_address_or_a_network(file: Path, written: str) -> None:
+    assert "trusted_proxies" in refusal(file, trusted_proxies=["127.0.0.1", written])
 
 
 STORES = [

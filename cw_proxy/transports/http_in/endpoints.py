@@ -20,6 +20,7 @@ from cw_proxy.errors import (
     RequestTooLarge,
     ShuttingDown,
 )
+from cw_proxy.forwarded import client_address
 from cw_proxy.front import Front, Streamed
 from cw_proxy.guard import Guard, check_json
 from cw_proxy.interfaces import Caller, ClientProtocol, Http, SocketProtocol, WebSocket
@@ -103,7 +104,7 @@ class Endpoints:
 
     async def admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]:
         """Who asks; counted against the limits, a wrong key as well. Raises InvalidApiKey, TooManyRequests."""
-        address = request.remote or ""
+        address = self._address(request)
         try:
             caller = self._front.caller(request.headers, request.method, request.path, request.query_string)
         except InvalidApiKey:
@@ -112,6 +113,10 @@ class Endpoints:
         client = Client(caller.owner if self._guard.demands else None, address)
         await self.limiter.check(client, extra)
         return caller, client
+
+    def _address(self, request: web.BaseRequest) -> str:
+        forwarded = request.headers.getall("x-forwarded-for", [])
+        return client_address(request.remote or "", forwarded, self.bounds.trusted)
 
     async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
         """The answer, written while the request still counts as open: a shutdown waits for it."""

@@ -386,6 +386,16 @@ async def test_keys_that_nobody_checks_do_not_raise_a_limit(emulator: Emulator) 
     assert statuses == [200, 200, 429]
 
 
+@pytest.mark.parametrize(("trusted", "statuses"), [(["127.0.0.0/8"], [200, 200, 429]), ([], [200, 429, 429])])
+async def test_a_trusted_proxy_says_who_the_client_is(
+    emulator: Emulator, trusted: list[str], statuses: list[int]
+) -> None:
+    async with proxy(emulator, rate_limit_max=1, rate_limit_window=600.0, trusted_proxies=trusted) as app:
+        sources = ["203.0.113.1", "203.0.113.2", "1.1.1.1, 203.0.113.1"]
+        answers = [await ask(app.url, post(PONG, headers={"X-Forwarded-For": source})) for source in sources]
+    assert [answer.status for answer in answers] == statuses
+
+
 async def test_health_is_not_limited(emulator: Emulator) -> None:
     async with proxy(emulator, rate_limit_max=1, rate_limit_window=600.0) as app:
         answers = [await ask(app.url, request("GET", path)) for path in OPEN * 2]
