@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
+from cw_proxy.access_log import as_json, as_text
 from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts, region_of
@@ -21,6 +24,7 @@ from cw_proxy.forwarded import networks
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Backend, TokenSource
 from cw_proxy.limits import RateLimits, whole_seconds
+from cw_proxy.record import Recorder, Sink
 from cw_proxy.router import Router, prefix_of
 from cw_proxy.secret import Secret
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, SocketBounds, Timing
@@ -85,7 +89,11 @@ class App:
         self.endpoints = Endpoints(
             exchange=self.core.exchange, guard=guard, bounds=_bounds(config), limiter=self._limiter
         )
-        self._server = HttpServer(routes=self.endpoints.routes(), guard=guard)
+        self._server = HttpServer(
+            routes=self.endpoints.routes(),
+            guard=guard,
+            recorder=Recorder(_sinks(config), config.key_names, time=time.time, clock=time.perf_counter),
+        )
 
     @property
     def url(self) -> str:
@@ -181,6 +189,19 @@ def _bounds(config: Config) -> Bounds:
 def _limits(config: Config) -> RateLimits:
     window = whole_seconds(config.rate_limit_window)
     return RateLimits(config.rate_limit_max, config.rate_limit_max_per_address, window)
+
+
+def _sinks(config: Config) -> list[Sink]:
+    """Who is told of every exchange."""
+    form = {"text": as_text, "json": as_json}.get(config.access_log)
+    return [lambda entry: _to_stderr(form(entry))] if form else []
+
+
+def _to_stderr(line: str) -> None:
+    # Closed, or a pipe that is full: an answer is worth more than its line.
+    with suppress(OSError, ValueError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def _raise_descriptor_limit() -> None:

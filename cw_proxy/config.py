@@ -124,6 +124,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     store: Literal["files", "keyring"] | None = _setting(
         None, "Where `login` keeps secrets: `files` (0600) or `keyring`; by default where they are, else files."
     )
+    access_log: Literal["off", "text", "json"] = _setting(
+        "off", "A line on stderr for each exchange, for people or as JSON; never bodies, paths or keys."
+    )
+    key_names: dict[str, str] = _setting(
+        {}, "Names of client keys in logs and usage: `[key_names]` table, the eight digits that stand there = name."
+    )
     debug: bool = _setting(False, "Log more. Never tokens, keys or what is said.")
     aliases: dict[str, str] = _setting({}, "Names of models: `[aliases]` table, name = id the service lists.")
 

@@ -16,9 +16,10 @@ import msgspec
 
 from cw_proxy.errors import ProxyError
 from cw_proxy.events import Choices
-from cw_proxy.exchange import Asker
+from cw_proxy.exchange import Asker, Plan
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Close, Encoder, Later, Send, Stamp
+from cw_proxy.record import Record
 from cw_proxy.rounds import Batches, answers
 from cw_proxy.router import Router
 
@@ -46,25 +47,43 @@ class Front:
         return Caller(self._guard.owner(headers), headers, method, path, query, fresh_stamp)
 
     async def answer(
-        self, protocol: ClientProtocol, caller: Caller, body: bytes, extra: dict[str, str]
+        self,
+        protocol: ClientProtocol,
+        caller: Caller,
+        body: bytes,
+        extra: dict[str, str],
+        record: Record | None = None,
     ) -> Whole | Streamed:
         """`extra` are headers of the answer, of an error as well: some are added. Raises ProxyError."""
         action = await _read(protocol, caller, body)
         if isinstance(action, Send):
             return Whole(action.frame)
-        plan = await self.exchange.plan(action.request)
+        plan = await planned(self.exchange, action, record)
         if plan.ignored:
             extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
         batches = answers(self.exchange, plan, Asker(caller.owner, caller.headers))
         if action.stream:
-            return Streamed(batches, action.encoder(fresh_stamp()))
-        return Whole(await _collected(action, batches))
+            encoder = action.encoder(fresh_stamp())
+            return Streamed(batches, record.watching(encoder) if record else encoder)
+        return Whole(await _collected(action, batches, record))
 
 
-async def _collected(ask: Ask, batches: Batches) -> bytes:
+async def planned(exchange: Router, ask: Ask, record: Record | None) -> Plan:
+    """What an answer to this question needs; noticed in the record. Raises ProxyError."""
+    if record is None:
+        return await exchange.plan(ask.request)
+    record.asks(ask.request, stream=ask.stream)
+    plan = await exchange.plan(ask.request)
+    record.planned(plan.model_id, plan.backend)
+    return plan
+
+
+async def _collected(ask: Ask, batches: Batches, record: Record | None) -> bytes:
     collector = Choices(ask.request.choices)
     async with aclosing(batches):
         async for events in batches:
+            if record is not None:
+                record.feed(events)
             collector.feed(events)
     return ask.render(collector.replies(), fresh_stamp())
 

@@ -103,6 +103,7 @@ def a_text_for(doc: SettingDoc) -> str:
         "profile_arn": "arn:aws:codewhisperer:eu-central-1:000000000000:profile/EXAMPLE",
         "upstream_proxy": "http://proxy.example:8080",
         "backend": "openai",
+        "access_log": "json",
         "trusted_proxies": "10.0.0.0/8,127.0.0.1",
         "rate_limit_store": "redis://store.example",
         "openai_limit_name": "max_tokens",

@@ -28,7 +28,7 @@ from cw_proxy.limits import Client, RateLimits
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
-from cw_proxy.transports.http_in.routes import Routes
+from cw_proxy.transports.http_in.routes import Routes, record_of
 from cw_proxy.transports.http_in.sockets import Sockets
 from cw_proxy.transports.http_in.stream import stream_answer
 from cw_proxy.transports.rate_limiter import RateLimiter
@@ -97,7 +97,7 @@ class Endpoints:
             check_json(request.headers)
         with self.counted(client):
             body = await self._body(request) if request.method == "POST" else b""
-            answer = await self._front.answer(protocol, caller, body, extra)
+            answer = await self._front.answer(protocol, caller, body, extra, record_of(request))
             if isinstance(answer, Streamed):
                 return await stream_answer(request, answer.batches, answer.encoder, extra, self.bounds.timing)
             return await self._sent(request, answer.body, extra)
@@ -110,6 +110,8 @@ class Endpoints:
         except InvalidApiKey:
             await self.limiter.check(Client(None, address), extra)
             raise
+        if record := record_of(request):
+            record.came_from(caller.owner, request.headers.get("user-agent"))
         client = Client(caller.owner if self._guard.demands else None, address)
         await self.limiter.check(client, extra)
         return caller, client
@@ -220,6 +222,8 @@ class ProtocolHandler:
         try:
             return await self._endpoints.answer(self._protocol, request, extra)
         except ProxyError as error:
+            if record := record_of(request):
+                record.failed(error)
             shown = self._protocol.error(error)
             return _json(shown.body, {**extra, **shown.headers}, status=shown.status)
 

@@ -18,17 +18,20 @@ from aiohttp import WSMsgType, web
 from cw_proxy.errors import InvalidRequest, Overloaded, ProxyError, ShuttingDown, SocketLimit, UpgradeRequired
 from cw_proxy.events import Fail
 from cw_proxy.exchange import Asker
+from cw_proxy.front import planned
 from cw_proxy.interfaces import Action, Ask, Caller, Close, Later, Send, SocketProtocol, SocketSession, WebSocket
 from cw_proxy.limits import Client
+from cw_proxy.record import Record
 from cw_proxy.rounds import answers
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
-from cw_proxy.transports.http_in.routes import Handler
+from cw_proxy.transports.http_in.routes import Handler, record_of
 from cw_proxy.transports.rate_limiter import RateLimiter
 from cw_proxy.wire import sse
 
 Value = TypeVar("Value")
 
+_SWITCHED = 101  # the status that turns have
 _GOING_AWAY, _RESTART = 1001, 1012
 _LARGE_FRAME = 256 * 1024
 
@@ -62,6 +65,8 @@ class Sockets:
             try:
                 caller, client = await self._admitted(request, extra)
             except ProxyError as error:
+                if record := record_of(request):
+                    record.failed(error)
                 shown = protocol.error(error)
                 return web.Response(
                     status=shown.status,
@@ -154,6 +159,8 @@ class _Socket:
         self._names: set[str] = set()
         self._waiting: dict[str | None, list[_Turn]] = {}  # by lane; what stands first is under way
         self._tasks: set[asyncio.Task[None]] = set()
+        self._record = record_of(request)
+        self._turns = 0
         self._leaving: int | None = None  # the close code, once it is to close when idle
 
     async def run(self) -> None:
@@ -259,18 +266,38 @@ class _Socket:
     # --- turns ---
 
     async def _turn(self, turn: Later) -> None:
+        self._turns += 1
+        if self._record is None:
+            await self._answered(turn, None)
+            return
+        record = self._record.turn(self._turns)
+        try:
+            await self._answered(turn, record)
+        except ProxyError as error:
+            record.failed(error)
+            raise
+        except (ConnectionError, asyncio.CancelledError):
+            record.gone()
+            raise
+        finally:
+            record.finish(_SWITCHED)
+
+    async def _answered(self, turn: Later, record: Record | None) -> None:
         await self._server.limiter.check(self._client, {})
         with self._server.counted(self._client):
             for action in turn.then():
                 if isinstance(action, Send):
                     await self._send(action.frame)
                 else:
-                    await self._answer(action)
+                    await self._answer(action, record)
 
-    async def _answer(self, ask: Ask) -> None:
+    async def _answer(self, ask: Ask, record: Record | None) -> None:
         exchange = self._server.exchange
-        batches = answers(exchange, await exchange.plan(ask.request), Asker(self._caller.owner, self._caller.headers))
+        plan = await planned(exchange, ask, record)
+        batches = answers(exchange, plan, Asker(self._caller.owner, self._caller.headers))
         encoder = ask.encoder(self._caller.stamp())
+        if record is not None:
+            encoder = record.watching(encoder)
         begun = False
         try:
             async with aclosing(batches):
