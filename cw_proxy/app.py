@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cw_proxy.access_log import as_json, as_text
 from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
@@ -31,6 +32,9 @@ from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, SocketBou
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
 from cw_proxy.transports.image_fetch import FetchSettings, ImageFetcher
 from cw_proxy.transports.rate_limiter import RateLimiter
+
+if TYPE_CHECKING:
+    from cw_proxy.history import History
 
 _KEY_REMEDY = "The key comes from the settings (openai_api_key, CW_PROXY_OPENAI_API_KEY): set one that is accepted."
 
@@ -85,6 +89,7 @@ class App:
         self._config = config
         self.core = Core(config, home)
         guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
+        self._history = _history(config, home)
         self._limiter = RateLimiter(_limits(config), config.rate_limit_store)
         self.endpoints = Endpoints(
             exchange=self.core.exchange, guard=guard, bounds=_bounds(config), limiter=self._limiter
@@ -92,8 +97,14 @@ class App:
         self._server = HttpServer(
             routes=self.endpoints.routes(),
             guard=guard,
-            recorder=Recorder(_sinks(config), config.key_names, time=time.time, clock=time.perf_counter),
+            recorder=Recorder(self._sinks(), config.key_names, time=time.time, clock=time.perf_counter),
         )
+
+    def _sinks(self) -> list[Sink]:
+        """Who is told of every exchange."""
+        form = {"text": as_text, "json": as_json}.get(self._config.access_log)
+        lines: list[Sink] = [lambda entry: _to_stderr(form(entry))] if form else []
+        return [*lines, self._history] if self._history else lines
 
     @property
     def url(self) -> str:
@@ -102,6 +113,8 @@ class App:
     async def start(self) -> None:
         """Raises ConfigError when the address cannot be had."""
         _raise_descriptor_limit()
+        if self._history:
+            self._history.start()
         try:
             await self._server.start(self._config.host, self._config.port)
         except OSError as fault:
@@ -125,6 +138,8 @@ class App:
         await self.endpoints.sockets.close()
         await self._server.stop()
         await self._limiter.close()
+        if self._history:
+            await asyncio.to_thread(self._history.close)
         await self.core.close()
 
 
@@ -191,10 +206,12 @@ def _limits(config: Config) -> RateLimits:
     return RateLimits(config.rate_limit_max, config.rate_limit_max_per_address, window)
 
 
-def _sinks(config: Config) -> list[Sink]:
-    """Who is told of every exchange."""
-    form = {"text": as_text, "json": as_json}.get(config.access_log)
-    return [lambda entry: _to_stderr(form(entry))] if form else []
+def _history(config: Config, home: Path) -> History | None:
+    if not config.usage_history:
+        return None
+    from cw_proxy.history import FILE, History
+
+    return History(home / FILE, config.usage_days)
 
 
 def _to_stderr(line: str) -> None:

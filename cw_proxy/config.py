@@ -127,6 +127,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     access_log: Literal["off", "text", "json"] = _setting(
         "off", "A line on stderr for each exchange, for people or as JSON; never bodies, paths or keys."
     )
+    usage_history: bool = _setting(
+        False, "Keep numbers about each exchange in the home folder, for `cw-proxy usage`; never what is said."
+    )
+    usage_days: Count = _setting(90, "Days that they are kept; at most a million exchanges.")
     key_names: dict[str, str] = _setting(
         {}, "Names of client keys in logs and usage: `[key_names]` table, the eight digits that stand there = name."
     )

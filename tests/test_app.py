@@ -314,7 +314,7 @@ async def test_each_exchange_has_a_line(
         [line] = await log.take(1)
     assert line.items() >= expected.items(), line
     assert line["id"] == answer.headers["x-request-id"]
-    assert line["total_ms"] > 0
+    assert line["total_ms"] >= 0
     assert "canary" not in json.dumps(line), "neither paths nor query strings"
     assert PONG not in json.dumps(line)
     if line["finish"]:
