@@ -25,6 +25,7 @@ from cw_proxy.forwarded import networks
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Backend, TokenSource
 from cw_proxy.limits import RateLimits, whole_seconds
+from cw_proxy.metrics import Metrics
 from cw_proxy.record import Recorder, Sink
 from cw_proxy.router import Router, prefix_of
 from cw_proxy.secret import Secret
@@ -91,9 +92,16 @@ class App:
         guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
         self._history = _history(config, home)
         self._limiter = RateLimiter(_limits(config), config.rate_limit_store)
+        self._metrics = Metrics(self.core.exchange.knows) if config.metrics else None
         self.endpoints = Endpoints(
-            exchange=self.core.exchange, guard=guard, bounds=_bounds(config), limiter=self._limiter
+            exchange=self.core.exchange,
+            guard=guard,
+            bounds=_bounds(config),
+            limiter=self._limiter,
+            metrics=self._metrics,
         )
+        if self._metrics:
+            self._measure(self._metrics)
         self._server = HttpServer(
             routes=self.endpoints.routes(),
             guard=guard,
@@ -104,7 +112,22 @@ class App:
         """Who is told of every exchange."""
         form = {"text": as_text, "json": as_json}.get(self._config.access_log)
         lines: list[Sink] = [lambda entry: _to_stderr(form(entry))] if form else []
-        return [*lines, self._history] if self._history else lines
+        return lines + [sink for sink in (self._history, self._metrics) if sink is not None]
+
+    def _measure(self, metrics: Metrics) -> None:
+        """What no exchange tells."""
+        endpoints, limiter, history = self.endpoints, self._limiter, self._history
+        metrics.gauge("http_server_active_requests", "Questions being answered.", lambda: endpoints.active)
+        metrics.gauge("cw_proxy_open_websockets", "Open WebSockets.", lambda: endpoints.sockets.number)
+        metrics.counter(
+            "cw_proxy_rate_limit_store_failures",
+            "Times that the store of the rate limits did not answer.",
+            lambda: limiter.failures,
+        )
+        if history:
+            metrics.counter(
+                "cw_proxy_usage_history_lost", "Exchanges that the usage history could not keep.", lambda: history.lost
+            )
 
     @property
     def url(self) -> str:

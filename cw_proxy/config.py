@@ -131,6 +131,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         False, "Keep numbers about each exchange in the home folder, for `cw-proxy usage`; never what is said."
     )
     usage_days: Count = _setting(90, "Days that they are kept; at most a million exchanges.")
+    metrics: bool = _setting(False, "Serve `/metrics` for Prometheus, to whoever has a client key.")
     key_names: dict[str, str] = _setting(
         {}, "Names of client keys in logs and usage: `[key_names]` table, the eight digits that stand there = name."
     )

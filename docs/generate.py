@@ -90,7 +90,7 @@ def _default(doc: config.SettingDoc) -> str:
 def routes() -> list[tuple[str, str]]:
     """Methods and path of everything that is served."""
     anything: Any = None
-    served = Endpoints(exchange=anything, guard=anything, bounds=anything).routes()
+    served = Endpoints(exchange=anything, guard=anything, bounds=anything, metrics=object()).routes()
     return [(_methods(served, path), path) for path in served.paths()]
 
 

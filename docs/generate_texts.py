@@ -22,6 +22,7 @@ ENDPOINTS = {
     "/v1/messages/count_tokens": "An estimate of a prompt's tokens. See [messages](messages.md#counting-tokens).",
     "/v1/models": "The names a client may use: `codewhisperer`, the service's own ids, your aliases.",
     "/v1/models/{id}": "The same for one name; 404 `model_not_found` with near names if there is none.",
+    "/metrics": "With the setting `metrics`: numbers for Prometheus. Wants a client key where one is demanded.",
     "/health": 'Always `{"status":"ok"}`. Needs no client key and asks nothing of the service.',
     "/health/live": "The same.",
     "/health/ready": '`{"status":"ok"}`, or 503 `{"status":"draining"}` between SIGTERM and the end.',

@@ -25,6 +25,7 @@ from cw_proxy.front import Front, Streamed
 from cw_proxy.guard import Guard, check_json
 from cw_proxy.interfaces import Caller, ClientProtocol, Http, SocketProtocol, WebSocket
 from cw_proxy.limits import Client, RateLimits
+from cw_proxy.metrics import CONTENT_TYPE, Metrics
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
@@ -50,19 +51,29 @@ UNSUPPORTED = {
 }
 
 
+_PASSED_ON = ("x-forwarded-for", "forwarded", "via")
 _PIECE = 256 * 1024  # bytes of a whole answer that go out in one write
 
 
 class Endpoints:
     """All handlers, and what they count: `active` requests, and whether the server is `draining`."""
 
-    def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds, limiter: RateLimiter | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        exchange: Router,
+        guard: Guard,
+        bounds: Bounds,
+        limiter: RateLimiter | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.exchange = exchange
         self._front = Front(exchange, guard)
         self._guard = guard
         self.bounds = bounds
         self.limiter = limiter or RateLimiter(RateLimits())
         self.active = 0
+        self._metrics = metrics
         self._active_of: Counter[str] = Counter()
         self.draining = False
         self.idle = asyncio.Event()
@@ -82,6 +93,8 @@ class Endpoints:
         routes.add("GET", "/v1/models/*", self._model)
         for path, what in UNSUPPORTED.items():
             routes.refuse(path, what)
+        if self._metrics is not None:
+            routes.add("GET", "/metrics", self._scraped)
         routes.add("GET", "/health", self._health)
         routes.add("GET", "/health/live", self._health)
         routes.add("GET", "/health/ready", self._ready)
@@ -201,6 +214,14 @@ class Endpoints:
     def _model_object(self, name: str) -> dict[str, Any]:
         # The service tells no date; zero is honest and clients want an integer.
         return {"id": name, "object": "model", "created": 0, "owned_by": self.exchange.owner(name)}
+
+    async def _scraped(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        """For those with a key. Where none is demanded, for this machine: not for whom a proxy passes on."""
+        self._guard.owner(request.headers)
+        passed_on = any(name in request.headers for name in _PASSED_ON)
+        if self._metrics is None or (passed_on and not self._guard.demands):
+            raise InvalidApiKey("Metrics are for this machine; through a proxy, demand client keys and send one.")
+        return web.Response(body=self._metrics.page(), headers={**extra, "Content-Type": CONTENT_TYPE})
 
     async def _health(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         return _json(b'{"status":"ok"}', extra)

@@ -60,6 +60,10 @@ class Sockets:
         self._server = server
         self._open: set[_Socket] = set()
 
+    @property
+    def number(self) -> int:
+        return len(self._open)
+
     def handler(self, protocol: SocketProtocol, binding: WebSocket) -> Handler:
         async def handle(request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
             try:

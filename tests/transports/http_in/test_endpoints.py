@@ -266,6 +266,27 @@ async def test_the_list_of_models_needs_the_service() -> None:
     assert (answer.status, answer.error["code"]) == (502, "upstream_unavailable")
 
 
+METRICS = request("GET", "/metrics")
+
+
+async def test_metrics_are_for_who_has_a_key(emulator: Emulator) -> None:
+    async with proxy(emulator, metrics=True, api_keys=[Secret(KEY)]) as app:
+        assert [(await ask(app.url, with_headers(METRICS, headers))).status for headers in WRONG_KEYS] == [401] * 10
+        answer = await ask(app.url, with_headers(METRICS, {"x-api-key": KEY, "X-Forwarded-For": "203.0.113.9"}))
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "forwarded", "Via"])
+async def test_without_keys_metrics_are_not_for_whom_a_proxy_passes_on(emulator: Emulator, header: str) -> None:
+    async with proxy(emulator, metrics=True) as app:
+        assert (await ask(app.url, METRICS)).status == 200
+        assert (await ask(app.url, with_headers(METRICS, {header: "203.0.113.9"}))).status == 401
+
+
+async def test_there_are_no_metrics_unless_asked_for(app: App) -> None:
+    assert (await ask(app.url, METRICS)).status == 404
+
+
 # --- conversations ----------------------------------------------------------------------------------------
 
 
