@@ -29,11 +29,13 @@ def networks(written: Iterable[str]) -> tuple[Network, ...]:
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
     """The right-most address that no trusted proxy has; the peer's, where that is no trusted proxy, or where what it
     passed on is no list of addresses. A peer without an address has come by a socket of this machine: loopback."""
-    found = address_of(peer) if peer else IPv4Address("127.0.0.1")
+    peer = peer or "127.0.0.1"
+    # Most servers trust nobody, and every request comes by here.
+    found = address_of(peer) if trusted else None
     if found is None:
         return peer
     client = found
-    if trusted and _within(found, trusted):
+    if _within(found, trusted):
         for entry in _from_the_right(forwarded):
             address = address_of(entry)
             if address is None:

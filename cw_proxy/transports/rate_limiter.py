@@ -34,7 +34,7 @@ class RateLimiter:
     """`url` is a Redis' or Valkey's; None counts in this process. Raises ConfigError where the client is missing."""
 
     def __init__(self, limits: RateLimits, url: Secret | None = None, *, pause: float = PAUSE) -> None:
-        self._limits = limits
+        self.limits = limits
         self._shared = url is not None
         self._pause = pause
         self._resume = 0.0  # by the loop's clock, while the store is down
@@ -46,13 +46,13 @@ class RateLimiter:
         """Adds headers about what is left to `extra`. Raises TooManyRequests."""
         if self._store is None:
             return
-        counted = await self._counted(self._store, self._limits.counters(client))
+        counted = await self._counted(self._store, self.limits.counters(client))
         if not counted:
             return
         tight = tightest(counted)
         extra.update(tight.headers())
         if tight.exceeded:
-            raise self._limits.refused(tight)
+            raise self.limits.refused(tight)
 
     async def close(self) -> None:
         if self._store is not None:
@@ -78,9 +78,9 @@ class RateLimiter:
         return counted
 
     async def _count(self, storage: Storage, counter: Counter) -> Counted:
-        used = await storage.incr(counter.name, self._limits.window)
+        used = await storage.incr(counter.name, self.limits.window)
         if used == 1:
-            return Counted(counter.limit, used, float(self._limits.window))
+            return Counted(counter.limit, used, float(self.limits.window))
         reset = await storage.get_expiry(counter.name) - time.time()
         return Counted(counter.limit, used, max(0.0, reset) + (_ROUNDED if self._shared else 0.0))
 

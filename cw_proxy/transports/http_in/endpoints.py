@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import msgspec
@@ -126,12 +126,14 @@ class Endpoints:
         if record := record_of(request):
             record.came_from(caller.owner, request.headers.get("user-agent"))
         client = Client(caller.owner if self._guard.demands else None, address)
-        await self.limiter.check(client, extra)
+        if self.limiter.limits:
+            await self.limiter.check(client, extra)
         return caller, client
 
     def _address(self, request: web.BaseRequest) -> str:
-        forwarded = request.headers.getall("x-forwarded-for", [])
-        return client_address(request.remote or "", forwarded, self.bounds.trusted)
+        trusted = self.bounds.trusted
+        forwarded = request.headers.getall("x-forwarded-for", []) if trusted else []
+        return client_address(request.remote or "", forwarded, trusted)
 
     async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
         """The answer, written while the request still counts as open: a shutdown waits for it."""
@@ -149,29 +151,33 @@ class Endpoints:
 
     @contextmanager
     def counted(self, client: Client) -> Iterator[None]:
-        self._check_room(client)
-        self.active += 1
-        self._active_of[client.identity] += 1
-        self.idle.clear()
+        if self.draining:
+            raise ShuttingDown("The server is shutting down.", retry_after=2)
+        with self._room_of(client) if self.bounds.streams_per_client else nullcontext():
+            if self.active >= self.bounds.streams:
+                raise Overloaded("The server is at its limit of requests at the same time.", retry_after=1)
+            self.active += 1
+            self.idle.clear()
+            try:
+                yield
+            finally:
+                self.active -= 1
+                if self.active == 0:
+                    self.idle.set()
+
+    @contextmanager
+    def _room_of(self, client: Client) -> Iterator[None]:
+        """Too many of all is nobody's doing, a 503; too many of one client is its own, a 429."""
+        name, most = client.identity, self.bounds.streams_per_client
+        if self._active_of[name] >= most:
+            raise ConcurrencyLimited(f"At most {most} requests of one client are answered at a time.", retry_after=1)
+        self._active_of[name] += 1
         try:
             yield
         finally:
-            self.active -= 1
-            self._active_of[client.identity] -= 1
-            if not self._active_of[client.identity]:
-                del self._active_of[client.identity]
-            if self.active == 0:
-                self.idle.set()
-
-    def _check_room(self, client: Client) -> None:
-        """Too many of all is nobody's doing, a 503; too many of one client is its own, a 429."""
-        if self.draining:
-            raise ShuttingDown("The server is shutting down.", retry_after=2)
-        most = self.bounds.streams_per_client
-        if most and self._active_of[client.identity] >= most:
-            raise ConcurrencyLimited(f"At most {most} requests of one client are answered at a time.", retry_after=1)
-        if self.active >= self.bounds.streams:
-            raise Overloaded("The server is at its limit of requests at the same time.", retry_after=1)
+            self._active_of[name] -= 1
+            if not self._active_of[name]:
+                del self._active_of[name]
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         limit = self.bounds.body_bytes
