@@ -60,6 +60,10 @@ class Metrics:
             _TOKENS,
         )
 
+        self._errors = prometheus.Counter(
+            "cw_proxy_errors", "Requests and turns that did not end well.", ("outcome",), registry=self._registry
+        )
+
     def _histogram(self, name: str, about: str, labels: tuple[str, ...], buckets: tuple[float, ...] = _SECONDS) -> Any:
         from prometheus_client import Histogram
 
@@ -79,10 +83,12 @@ class Metrics:
         seconds = entry.total_ms / 1000
         if entry.method != "WS":
             self._http.labels(entry.method, entry.route, f"{entry.status // 100}xx").observe(seconds)
+        outcome = entry.outcome if entry.outcome in self._outcomes else OTHER
+        if outcome != OK:
+            self._errors.labels(outcome).inc()
         if entry.model_asked is None:
             return
         model = self._model(entry)
-        outcome = entry.outcome if entry.outcome in self._outcomes else OTHER
         self._requests.labels(entry.route, model, outcome).observe(seconds)
         if entry.first_ms is not None:
             self._first.labels(entry.route, model).observe(entry.first_ms / 1000)

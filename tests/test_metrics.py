@@ -63,6 +63,13 @@ def test_an_exchange_is_counted() -> None:
         assert value(series, "gen_ai_client_token_usage_sum", **labels) == tokens
 
 
+def test_refusals_are_counted_too() -> None:
+    counted = metrics()
+    counted(msgspec.structs.replace(BASE, status=429, outcome="rate_limit_exceeded"))
+    counted(BASE)
+    assert value(read(counted.page()), "cw_proxy_errors_total", outcome="rate_limit_exceeded") == 1
+
+
 def test_turns_are_no_requests_of_their_own() -> None:
     counted = metrics()
     counted(msgspec.structs.replace(ASKED, method="WS", status=101))

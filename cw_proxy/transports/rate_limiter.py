@@ -81,8 +81,8 @@ class RateLimiter:
         used = await storage.incr(counter.name, self.limits.window)
         if used == 1:
             return Counted(counter.limit, used, float(self.limits.window))
-        reset = await storage.get_expiry(counter.name) - time.time()
-        return Counted(counter.limit, used, max(0.0, reset) + (_ROUNDED if self._shared else 0.0))
+        reset = await storage.get_expiry(counter.name) - time.time() + (_ROUNDED if self._shared else 0.0)
+        return Counted(counter.limit, used, min(max(0.0, reset), float(self.limits.window)))
 
     def _failed(self, fault: BaseException, now: float) -> None:
         self.failures += 1
