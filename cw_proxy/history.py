@@ -175,7 +175,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     os.close(descriptor)
     file = sqlite3.connect(path, timeout=_LOCKED)
     try:
-        file.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(file)
         # After a power cut the last moments may be missing; the file is whole.
         file.execute("PRAGMA synchronous = NORMAL")
         file.executescript(_SCHEMA)
@@ -183,6 +183,20 @@ def _opened(path: Path) -> sqlite3.Connection:
         file.close()
         raise
     return file
+
+
+def _write_ahead(file: sqlite3.Connection) -> None:
+    """The change of mode does not wait for another that is just making it, whatever the time limit."""
+    until = time.monotonic() + _LOCKED
+    while True:
+        try:
+            file.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 # --- reading ----------------------------------------------------------------------------------------------

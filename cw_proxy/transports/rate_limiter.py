@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 0.25  # seconds for the store's answer: it takes less than a thousandth
+# Seconds for the store's answer: it takes less than a thousandth, but a busy loop of ours may be late to see it.
+PATIENCE = 1.0
 PAUSE = 5.0  # seconds in which a store that failed is not asked
 _CONNECTIONS = 50
 # Redis tells what is left in seconds, rounded to the nearest: who comes back at the time told must not be too early.
