@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cw_proxy.access_log import as_json, as_text
 from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts, region_of
@@ -18,14 +22,22 @@ from cw_proxy.config import Config, at_openai, check_exposure, uses_openai
 from cw_proxy.conversations import Conversations
 from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
+from cw_proxy.forwarded import networks
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Backend, Options, TokenSource
+from cw_proxy.limits import RateLimits, whole_seconds
+from cw_proxy.metrics import Metrics
 from cw_proxy.prompt_templates import prompt_templates
+from cw_proxy.record import Recorder, Sink
 from cw_proxy.router import Router, prefix_of
 from cw_proxy.secret import Secret
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, SocketBounds, Timing
 from cw_proxy.transports.http_out import HttpSender, SenderSettings
 from cw_proxy.transports.image_fetch import FetchSettings, ImageFetcher
+from cw_proxy.transports.rate_limiter import RateLimiter
+
+if TYPE_CHECKING:
+    from cw_proxy.history import History
 
 _KEY_REMEDY = "The key comes from the settings (openai_api_key, CW_PROXY_OPENAI_API_KEY): set one that is accepted."
 
@@ -81,8 +93,45 @@ class App:
         self._config = config
         self.core = Core(config, home)
         guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
-        self.endpoints = Endpoints(exchange=self.core.exchange, guard=guard, bounds=_bounds(config), options=options)
-        self._server = HttpServer(routes=self.endpoints.routes(), guard=guard)
+        self._history = _history(config, home)
+        self._limiter = RateLimiter(_limits(config), config.rate_limit_store)
+        self._metrics = Metrics(self.core.exchange.knows) if config.metrics else None
+        self.endpoints = Endpoints(
+            exchange=self.core.exchange,
+            guard=guard,
+            bounds=_bounds(config),
+            options=options,
+            limiter=self._limiter,
+            metrics=self._metrics,
+        )
+        if self._metrics:
+            self._measure(self._metrics)
+        self._server = HttpServer(
+            routes=self.endpoints.routes(),
+            guard=guard,
+            recorder=Recorder(self._sinks(), config.key_names, time=time.time, clock=time.perf_counter),
+        )
+
+    def _sinks(self) -> list[Sink]:
+        """Who is told of every exchange."""
+        form = {"text": as_text, "json": as_json}.get(self._config.access_log)
+        lines: list[Sink] = [lambda entry: _to_stderr(form(entry))] if form else []
+        return lines + [sink for sink in (self._history, self._metrics) if sink is not None]
+
+    def _measure(self, metrics: Metrics) -> None:
+        """What no exchange tells."""
+        endpoints, limiter, history = self.endpoints, self._limiter, self._history
+        metrics.gauge("http_server_active_requests", "Questions being answered.", lambda: endpoints.active)
+        metrics.gauge("cw_proxy_open_websockets", "Open WebSockets.", lambda: endpoints.sockets.number)
+        metrics.counter(
+            "cw_proxy_rate_limit_store_failures",
+            "Times that the store of the rate limits did not answer.",
+            lambda: limiter.failures,
+        )
+        if history:
+            metrics.counter(
+                "cw_proxy_usage_history_lost", "Exchanges that the usage history could not keep.", lambda: history.lost
+            )
 
     @property
     def url(self) -> str:
@@ -91,6 +140,8 @@ class App:
     async def start(self) -> None:
         """Raises ConfigError when the address cannot be had."""
         _raise_descriptor_limit()
+        if self._history:
+            self._history.start()
         try:
             await self._server.start(self._config.host, self._config.port)
         except OSError as fault:
@@ -113,6 +164,9 @@ class App:
     async def stop(self) -> None:
         await self.endpoints.sockets.close()
         await self._server.stop()
+        await self._limiter.close()
+        if self._history:
+            await asyncio.to_thread(self._history.close)
         await self.core.close()
 
 
@@ -164,7 +218,14 @@ def _bounds(config: Config) -> Bounds:
     timing = Timing(ping=config.ping_interval, write=config.write_timeout)
     sockets = SocketBounds(config.max_sockets, config.socket_heartbeat, config.socket_age)
     return Bounds(
-        config.max_body_bytes, config.read_timeout, config.max_streams, timing, sockets, config.request_timeout
+        config.max_body_bytes,
+        config.read_timeout,
+        config.max_streams,
+        timing,
+        sockets,
+        config.max_streams_per_key,
+        networks(config.trusted_proxies),
+        config.request_timeout,
     )
 
 
@@ -172,6 +233,26 @@ def _options(config: Config, environment: Mapping[str, str]) -> Options:
     """Raises ConfigError."""
     templates = prompt_templates(environment, config.prompt_templates) if config.prompt_socket else {}
     return Options(config.prompt_socket, config.simple_api, templates, config.default_model)
+
+
+def _limits(config: Config) -> RateLimits:
+    window = whole_seconds(config.rate_limit_window)
+    return RateLimits(config.rate_limit_max, config.rate_limit_max_per_address, window)
+
+
+def _history(config: Config, home: Path) -> History | None:
+    if not config.usage_history:
+        return None
+    from cw_proxy.history import FILE, History
+
+    return History(home / FILE, config.usage_days)
+
+
+def _to_stderr(line: str) -> None:
+    # Closed, or a pipe that is full: an answer is worth more than its line.
+    with suppress(OSError, ValueError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def _raise_descriptor_limit() -> None:

@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from cw_proxy.errors import ConfigError
 from cw_proxy.filters.references import OnLicensedCode
+from cw_proxy.forwarded import networks
 from cw_proxy.prompt_templates import check_names
 from cw_proxy.secret import Secret
 
@@ -30,6 +31,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=86400)]
 Count = Annotated[int, Meta(gt=0)]
+Limit = Annotated[int, Meta(ge=0)]
 # It becomes part of a host's name, where a bearer token goes.
 Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
 ProfileArn = Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:[a-z]+:[a-z0-9-]{1,40}:\d{12}:profile/[A-Za-z0-9]+\Z")]
@@ -59,9 +61,26 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     port: Port = _setting(3000, "Port to listen on; 0 picks a free one.", env="PORT")
     api_keys: list[Secret] = _setting([], "Client keys to demand; none means that any key is accepted.")
     allowed_hosts: list[str] = _setting([], "Host names, beside loopback, that requests may be addressed to.")
+    trusted_proxies: list[str] = _setting(
+        [], "Addresses or CIDRs of reverse proxies whose `X-Forwarded-For` says who the client is."
+    )
     cors_origins: list[str] = _setting([], "Origins whose pages may call the server; `*` allows all.")
     max_body_bytes: Count = _setting(20 * 1024 * 1024, "Largest request body.")
     max_streams: Count = _setting(1000, "Requests answered at the same time; more get 503 `overloaded`.")
+    max_streams_per_key: Limit = _setting(
+        0, "The same for one client, its key or else its address; more get 429. 0 is no limit of its own."
+    )
+    rate_limit_max: Limit = _setting(
+        0, "Requests in a window for each client key, or for each address where none is demanded; 0 is no limit."
+    )
+    rate_limit_max_per_address: Limit = _setting(
+        0, "Requests in a window for each address, whatever their keys; 0 is no limit."
+    )
+    # RATE_LIMIT_WINDOW_MS is in milliseconds: whatever reads it divides, and the rounding is the same.
+    rate_limit_window: Seconds = _setting(60.0, "Seconds of that window, rounded up to whole ones.")
+    rate_limit_store: Secret | None = _setting(
+        None, "URL of a Redis or Valkey (`redis://`, `valkey://`, with TLS `rediss://`) that several servers count in."
+    )
     max_choices: Count = _setting(8, "Answers to one question (`n`); each is a call of its own.")
     fetch_images: bool = _setting(
         False, "Fetch the images that requests name by https URLs, from public addresses; else they come as data URLs."
@@ -118,6 +137,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     store: Literal["files", "keyring"] | None = _setting(
         None, "Where `login` keeps secrets: `files` (0600) or `keyring`; by default where they are, else files."
     )
+    access_log: Literal["off", "text", "json"] = _setting(
+        "off", "A line on stderr for each exchange, for people or as JSON; never bodies, paths or keys."
+    )
+    usage_history: bool = _setting(
+        False, "Keep numbers about each exchange in the home folder, for `cw-proxy usage`; never what is said."
+    )
+    usage_days: Count = _setting(90, "Days that they are kept; at most a million exchanges.")
+    metrics: bool = _setting(False, "Serve `/metrics` for Prometheus, to whoever has a client key.")
+    key_names: dict[str, str] = _setting(
+        {}, "Names of client keys in logs and usage: `[key_names]` table, the eight digits that stand there = name."
+    )
     debug: bool = _setting(False, "Log more. Never tokens, keys or what is said.")
     aliases: dict[str, str] = _setting({}, "Names of models: `[aliases]` table, name = id the service lists.")
 
@@ -159,6 +189,10 @@ BORROWED = (
     Borrowed("DEFAULT_MODEL", "default_model", "with `simple_api` or `prompt_socket`", _either),
     Borrowed("REQUEST_TIMEOUT", "request_timeout", "with `simple_api`; in milliseconds", _simple_api, _milliseconds),
     Borrowed("CORS_ORIGINS", "cors_origins", "with `simple_api`", _simple_api),
+    Borrowed("RATE_LIMIT_MAX", "rate_limit_max", "with `simple_api`", _simple_api),
+    Borrowed(
+        "RATE_LIMIT_WINDOW_MS", "rate_limit_window", "with `simple_api`; in milliseconds", _simple_api, _milliseconds
+    ),
     Borrowed("OPENAI_MODEL", "openai_model", "with `backend` openai, unless `OPENAI_BASE_URL` is set", _openai),
     Borrowed("OPENAI_API_KEY", "openai_api_key", "the same, and at OpenAI's own address only", _openai_itself),
 )
@@ -207,6 +241,7 @@ def load(
     )
     config = _converted(_borrowed(_converted(settings), environment) | settings)
     _check_urls(config)
+    _check_networks("trusted_proxies", config.trusted_proxies)
     check_names(config.prompt_templates)
     return config
 
@@ -324,6 +359,29 @@ def _check_urls(config: Config) -> None:
             check_url(name, url)
     if config.upstream_proxy is not None:
         check_proxy("upstream_proxy", config.upstream_proxy)
+    if config.rate_limit_store is not None:
+        _check_store("rate_limit_store", config.rate_limit_store)
+
+
+def _check_networks(name: str, written: list[str]) -> None:
+    for one in written:
+        try:
+            networks([one])
+        except ValueError as fault:
+            raise ConfigError(f"{name!r} holds {one!r}, which is no address and no CIDR: {fault}.") from None
+
+
+def _check_store(name: str, store: Secret) -> None:
+    """Raises ConfigError; the URL may hold a password and is not shown."""
+    try:
+        parts = urlsplit(store.reveal())
+        valid = parts.scheme in ("redis", "rediss", "valkey", "valkeys") and bool(parts.hostname) and parts.port != 0
+        # What is shown of settings hides a password before the @ only.
+        valid = valid and not parts.query and not parts.fragment
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigError(f"{name!r} must be redis(s)://[USER:PASSWORD@]HOST[:PORT][/NUMBER].")
 
 
 def check_proxy(name: str, proxy: Secret) -> None:
@@ -374,6 +432,7 @@ def shown(config: Config) -> dict[str, Any]:
     settings["api_keys"] = ["***"] * len(config.api_keys)
     settings["access_token"] = "***" if config.access_token else None
     settings["openai_api_key"] = "***" if config.openai_api_key else None
+    settings["rate_limit_store"] = _without_password(config.rate_limit_store)
     settings["upstream_proxy"] = _without_password(config.upstream_proxy)
     return settings
 

@@ -10,6 +10,7 @@ model text. `retry_after` is clamped to 1..60 s: the Node SDK sleeps as long as 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -200,6 +201,23 @@ class RateLimited(ProxyError):
     status = 429
     type = "rate_limit_error"
     default_code = "rate_limit_exceeded"
+
+
+class TooManyRequests(RateLimited):
+    """One client has sent more than the server's own limit; `told` are headers about it."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None, told: Mapping[str, str] = {}) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.told = told
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), **self.told}
+
+
+class ConcurrencyLimited(RateLimited):
+    """One client has as many requests under way as it may: its own doing, unlike Overloaded."""
+
+    default_code = "concurrency_limit_exceeded"
 
 
 class InsufficientQuota(ProxyError):

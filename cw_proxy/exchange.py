@@ -255,6 +255,12 @@ class Exchange:
         await self._tokens.credential()
         return await self._models.get()
 
+    def knows(self, model: str) -> bool:
+        """Whether this is a model of the upstream's list, as far as that is at hand, or of our settings."""
+        ours = (self._backend.default_model, *self._aliases.values())
+        listed = self._models.known.models if self._models.known else ()
+        return model in ours or any(one.id == model for one in listed)
+
     async def lists(self, name: str) -> bool:
         """Whether the upstream, if it takes any name, has this one on its list, as far as that can be told."""
         if not self._backend.open_names:

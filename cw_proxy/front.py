@@ -19,7 +19,7 @@ from cw_proxy.events import Choices
 from cw_proxy.exchange import Asker, Plan
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Close, Encoder, Later, Send, Stamp
-from cw_proxy.model import Request
+from cw_proxy.record import Record
 from cw_proxy.rounds import Batches, answers, until
 from cw_proxy.router import Router
 
@@ -50,42 +50,58 @@ class Front:
         return Caller(self._guard.owner(headers), headers, method, path, query, fresh_stamp)
 
     async def answer(
-        self, protocol: ClientProtocol, caller: Caller, body: bytes, extra: dict[str, str]
+        self,
+        protocol: ClientProtocol,
+        caller: Caller,
+        body: bytes,
+        extra: dict[str, str],
+        record: Record | None = None,
     ) -> Whole | Streamed:
         """`extra` are headers of the answer, of an error as well: some are added. Raises ProxyError."""
         action = await _read(protocol, caller, body)
         if isinstance(action, Send):
             return Whole(action.frame)
-        plan, batches = await self.ask(action.request, caller)
+        plan, batches = await self.ask(action, caller, record)
         if plan.ignored:
             extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
         if action.stream:
-            return Streamed(batches, action.encoder(fresh_stamp()))
-        return Whole(await _collected(action, batches))
+            encoder = action.encoder(fresh_stamp())
+            return Streamed(batches, record.watching(encoder) if record else encoder)
+        return Whole(await _collected(action, batches, record))
 
-    async def ask(self, request: Request, caller: Caller) -> tuple[Plan, Batches]:
+    async def ask(self, ask: Ask, caller: Caller, record: Record | None = None) -> tuple[Plan, Batches]:
         """The batches are not begun. Raises ProxyError; so do they."""
         asker = Asker(caller.owner, caller.headers)
         if not self._limit:
-            plan = await self.exchange.plan(request)
+            plan = await self._planned(ask, record)
             return plan, answers(self.exchange, plan, asker)
         error = UpstreamTimeout(f"The answer took longer than {self._limit:g} s.")
         deadline = asyncio.get_running_loop().time() + self._limit
         limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
-                plan = await self.exchange.plan(request)
+                plan = await self._planned(ask, record)
         except TimeoutError:
             if limit.expired():
                 raise error from None
             raise
         return plan, until(answers(self.exchange, plan, asker), deadline, error)
 
+    async def _planned(self, ask: Ask, record: Record | None) -> Plan:
+        if record is None:
+            return await self.exchange.plan(ask.request)
+        record.asks(ask.request, stream=ask.stream)
+        plan = await self.exchange.plan(ask.request)
+        record.planned(plan.model_id, plan.backend)
+        return plan
 
-async def _collected(ask: Ask, batches: Batches) -> bytes:
+
+async def _collected(ask: Ask, batches: Batches, record: Record | None) -> bytes:
     collector = Choices(ask.request.choices)
     async with aclosing(batches):
         async for events in batches:
+            if record is not None:
+                record.feed(events)
             collector.feed(events)
     return ask.render(collector.replies(), fresh_stamp())
 

@@ -49,6 +49,11 @@ class Guard(msgspec.Struct, frozen=True):
         if origin is None and headers.get("sec-fetch-site", "").lower() == "cross-site":
             raise OriginRefused("Other sites may not call this server.")
 
+    @property
+    def demands(self) -> bool:
+        """Whether a key is a client's name: where none is demanded it can be any."""
+        return bool(self.keys)
+
     def allows_origin(self, origin: str) -> bool:
         return "*" in self.origins or origin in self.origins
 

@@ -88,6 +88,10 @@ class Router:
         backend, rest = await self._place(name)
         await self._exchanges[backend].check(rest)
 
+    def knows(self, backend: str, model: str) -> bool:
+        """See Exchange.knows."""
+        return backend in self._exchanges and self._exchanges[backend].knows(model)
+
     def owner(self, name: str) -> str:
         backend = prefix_of(self._aliases.get(name, name), self._exchanges) or self._default
         return _OWNERS.get(backend, backend)

@@ -98,7 +98,8 @@ def routes() -> list[tuple[str, str]]:
     anything: Any = None
     bounds = Bounds(1, 1.0, 1, Timing(1.0, 1.0))
     everything = Options(prompt_socket=True, simple_api=True)
-    served = Endpoints(exchange=anything, guard=anything, bounds=bounds, options=everything).routes()
+    metrics: Any = object()
+    served = Endpoints(exchange=anything, guard=anything, bounds=bounds, options=everything, metrics=metrics).routes()
     return [(_methods(served, path), path) for path in served.paths()]
 
 

@@ -28,6 +28,7 @@ ENDPOINTS = {
     "[the simple API](../how-to/simple-api.md).",
     "/api/completions/stream": "The same, streamed.",
     "/api/health": "The same as `/health/ready`; only with `simple_api`.",
+    "/metrics": "With the setting `metrics`: numbers for Prometheus. Wants a client key where one is demanded.",
     "/health": 'Always `{"status":"ok"}`. Needs no client key and asks nothing of the service.',
     "/health/live": "The same.",
     "/health/ready": '`{"status":"ok"}`, or 503 `{"status":"draining"}` between SIGTERM and the end.',
@@ -62,6 +63,9 @@ ERRORS = {
     "UpstreamAccessDenied": "The service denies this account. The message is the service's own.",
     "UpstreamTokenRefused": "The service still denies access after one refresh of the token, and gives no reason.",
     "RateLimited": "The service throttles. Carries `Retry-After` and `retry-after-ms`.",
+    "TooManyRequests": "The client has sent `rate_limit_max` requests in a window. Carries `Retry-After` and "
+    "`x-ratelimit-*`.",
+    "ConcurrencyLimited": "The client has `max_streams_per_key` requests under way. Carries `Retry-After`.",
     "InsufficientQuota": "The account's quota at the service is used up. Waiting some seconds does not help.",
     "UpstreamUnavailable": "The service cannot be reached, or failed with a 5xx. Tried three times before you see it.",
     "UpstreamTls": "The service's certificate or handshake was not accepted.",

@@ -290,3 +290,118 @@ async def test_draining_waits_until_a_whole_answer_is_with_its_reader(emulator: 
         assert answer.status == 200
         assert len(answer.json["choices"][0]["message"]["content"]) == 6_000_000
         assert await draining
+
+
+# --- the access log ---------------------------------------------------------------------------------------
+
+
+class Log:
+    """The lines on stderr, read as JSON."""
+
+    def __init__(self, captured: pytest.CaptureFixture[str]) -> None:
+        self._captured = captured
+        self.lines: list[dict[str, Any]] = []
+
+    async def take(self, number: int) -> list[dict[str, Any]]:
+        """A line may come after its answer."""
+
+        def enough() -> bool:
+            self.lines += [json.loads(line) for line in self._captured.readouterr().err.splitlines()]
+            return len(self.lines) >= number
+
+        await until(enough, f"{number} lines")
+        taken, self.lines = self.lines, []
+        assert len(taken) == number
+        return taken
+
+
+@pytest.fixture
+def log(capsys: pytest.CaptureFixture[str]) -> Log:
+    return Log(capsys)
+
+
+EXCHANGES: list[tuple[str, bytes, dict[str, Any]]] = [
+    ("whole", post(PONG), {"status": 200, "outcome": "ok", "stream": False, "finish": "stop", "model": None}),
+    (
+        "a stream",
+        post(PONG, stream=True, model="claude-haiku-4.5"),
+        {"status": 200, "outcome": "ok", "stream": True, "model": "claude-haiku-4.5", "backend": "codewhisperer"},
+    ),
+    ("cut off", post("Play the script exception", stream=True), {"status": 200, "finish": None}),
+    ("throttled", post("Play the script throttled"), {"status": 429, "outcome": "rate_limit_exceeded"}),
+    ("no model", post(PONG, model="none"), {"status": 404, "outcome": "model_not_found", "tokens_source": None}),
+    ("no JSON", request("POST", "/v1/chat/completions", b"{"), {"status": 400, "outcome": "invalid_json"}),
+    ("no route", request("GET", "/secret?token=canary"), {"status": 404, "outcome": "not_found", "route": "none"}),
+    ("a model", request("GET", "/v1/models/canary"), {"status": 404, "route": "/v1/models/{id}"}),
+    ("a wrong method", request("PUT", "/v1/models"), {"status": 405, "method": "PUT", "route": "/v1/models"}),
+    ("an invented method", request("PROPFIND", "/v1/models"), {"status": 405, "method": "other"}),
+    ("health", request("GET", "/health"), {"status": 200, "route": "/health", "key": None, "model_asked": None}),
+    ("a page", request("GET", "/health", headers={"Origin": "https://canary.example"}), {"outcome": "origin_refused"}),
+]
+
+
+@pytest.mark.parametrize(("what", "data", "expected"), EXCHANGES, ids=[case[0] for case in EXCHANGES])
+async def test_each_exchange_has_a_line(
+    emulator: Emulator, log: Log, what: str, data: bytes, expected: dict[str, Any]
+) -> None:
+    async with proxy(emulator, access_log="json") as app:
+        answer = await ask(app.url, data)
+        [line] = await log.take(1)
+    assert line.items() >= expected.items(), line
+    assert line["id"] == answer.headers["x-request-id"]
+    assert line["total_ms"] >= 0
+    assert "canary" not in json.dumps(line), "neither paths nor query strings"
+    assert PONG not in json.dumps(line)
+    if line["finish"]:
+        assert 0 < line["queue_ms"] <= line["first_ms"] <= line["total_ms"]
+        assert line["input_tokens"] > 0
+        assert line["tokens_source"] in ("exact", "derived", "estimated")
+
+
+async def test_the_line_says_what_the_client_was_told(emulator: Emulator, log: Log) -> None:
+    async with proxy(emulator, access_log="json") as app:
+        told = (await ask(app.url, post(PONG, headers={"x-api-key": "canary", "User-Agent": "a-tool/1"}))).json
+        [line] = await log.take(1)
+    assert told["usage"]["prompt_tokens"] == line["input_tokens"]
+    assert told["usage"]["completion_tokens"] == line["output_tokens"]
+    assert line["agent"] == "a-tool/1"
+    assert len(line["key"]) == 8
+    assert "canary" not in json.dumps(line)
+
+
+async def test_the_line_of_a_client_that_leaves(emulator: Emulator, log: Log) -> None:
+    async with proxy(emulator, access_log="json") as app, wire(app.url) as connection:
+        await connection.send(post("Play the script hang", stream=True))
+        await connection.until(b"Then")
+        connection.vanish()
+        [line] = await log.take(1)
+    assert (line["outcome"], line["finish"]) == ("client_gone", None)
+    assert line["output_tokens"] > 0, "what was said is paid for"
+
+
+async def test_each_turn_on_a_socket_has_a_line_and_the_socket_too(emulator: Emulator, log: Log) -> None:
+    async with proxy(emulator, access_log="json") as app:
+        async with aiohttp.ClientSession() as session, session.ws_connect(app.url + "/v1/responses") as socket:
+            for text in (PONG, "Play the script throttled"):
+                await socket.send_json({"type": "response.create", "model": "auto", "input": text})
+                while (await socket.receive_json())["type"] not in ("response.completed", "error", "response.failed"):
+                    pass
+        good, bad, whole = await log.take(3)
+    assert (good["id"], bad["id"]) == (f"{whole['id']}.1", f"{whole['id']}.2")
+    assert (good["method"], good["route"], good["outcome"], good["status"]) == ("WS", "/v1/responses", "ok", 101)
+    assert good["output_tokens"] > 0
+    assert bad["outcome"] == "rate_limit_exceeded"
+    assert (whole["method"], whole["route"], whole["status"]) == ("GET", "/v1/responses", 101)
+    assert whole["model_asked"] is None
+
+
+async def test_lines_for_people(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    async with proxy(emulator, access_log="text") as app:
+        await ask(app.url, post(PONG))
+        await until(lambda: app.endpoints.active == 0, "it is over")
+    assert " POST /v1/chat/completions 200 ok " in capsys.readouterr().err
+
+
+async def test_without_the_setting_there_are_no_lines(app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    await ask(app.url, post(PONG))
+    assert capsys.readouterr().err == ""

@@ -104,6 +104,9 @@ def a_text_for(doc: SettingDoc) -> str:
         "profile_arn": "arn:aws:codewhisperer:eu-central-1:000000000000:profile/EXAMPLE",
         "upstream_proxy": "http://proxy.example:8080",
         "backend": "openai",
+        "access_log": "json",
+        "trusted_proxies": "10.0.0.0/8,127.0.0.1",
+        "rate_limit_store": "redis://store.example",
         "openai_limit_name": "max_tokens",
         "prompt_templates": "MY_TEMPLATE",
     }
@@ -200,6 +203,13 @@ def test_a_shells_variables_count_only_for_what_is_switched_on(
     assert (config.default_model, config.request_timeout, config.cors_origins, config.openai_model) == values
 
 
+def test_a_shells_limits_count_with_the_simple_api(file: Path) -> None:
+    shell = {"RATE_LIMIT_MAX": "100", "RATE_LIMIT_WINDOW_MS": "900000"}
+    simple, plain = load(path=file, environment=shell | SIMPLE), load(path=file, environment=shell)
+    assert (simple.rate_limit_max, simple.rate_limit_window) == (100, 900.0)
+    assert plain.rate_limit_max == 0
+
+
 def test_the_file_outranks_a_shells_variables(file: Path) -> None:
     file.write_text('default_model = "of-the-file"\nsimple_api = true')
     assert load(path=file, environment=SHELLS).default_model == "of-the-file"
@@ -250,6 +260,7 @@ WRONG = [
     ("profile_arn = 'canary'", {}, {}, "profile_arn", "in "),
     ("connect_timeout = inf", {}, {}, "connect_timeout", "in "),
     ("origin = 'CANARY'", {}, {}, "origin", "in "),
+    ("rate_limit_max = -1", {}, {}, "rate_limit_max", "in "),
 ]
 
 
@@ -359,6 +370,35 @@ def test_a_token_goes_to_https_or_to_this_machine(file: Path, name: str, url: st
 )
 def test_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize("written", ["*", "10.0.0.1/8", "proxy.example", ""])
+def test_a_trusted_proxy_is_an_address_or_a_network(file: Path, written: str) -> None:
+    assert "trusted_proxies" in refusal(file, trusted_proxies=["127.0.0.1", written])
+
+
+STORES = [
+    ("redis://127.0.0.1:6379", True),
+    ("rediss://user:canary@store.example/2", True),
+    ("valkey://store.example", True),
+    ("valkeys://store.example", True),
+    ("memcached://canary", False),
+    ("redis://", False),
+    ("redis://h:x", False),
+    ("redis://h?password=canary", False),
+    ("canary", False),
+]
+
+
+@pytest.mark.parametrize(("url", "allowed"), STORES)
+def test_the_store_of_rate_limits(file: Path, url: str, allowed: bool) -> None:
+    if allowed:
+        config = load(path=file, environment={"CW_PROXY_RATE_LIMIT_STORE": url})
+        assert "canary" not in str(shown(config))
+    else:
+        message = refusal(file, "", {"CW_PROXY_RATE_LIMIT_STORE": url})
+        assert "rate_limit_store" in message
+        assert "canary" not in message
 
 
 # --- what people see ---

@@ -40,6 +40,8 @@ TABLE: dict[type[ProxyError], tuple[int, str, str, dict[str, str]]] = {
     errors.UpstreamAccessDenied: (403, "permission_error", "upstream_access_denied", NO_RETRY),
     errors.UpstreamTokenRefused: (403, "permission_error", "upstream_access_denied", NO_RETRY),
     errors.RateLimited: (429, "rate_limit_error", "rate_limit_exceeded", {}),
+    errors.TooManyRequests: (429, "rate_limit_error", "rate_limit_exceeded", {}),
+    errors.ConcurrencyLimited: (429, "rate_limit_error", "concurrency_limit_exceeded", {}),
     errors.InsufficientQuota: (429, "insufficient_quota", "insufficient_quota", NO_RETRY),
     errors.UpstreamError: (502, "upstream_error", "upstream_unavailable", {}),
     errors.UpstreamUnavailable: (502, "upstream_error", "upstream_unavailable", {}),
@@ -99,6 +101,11 @@ def test_a_retry_hint_is_whole_seconds_from_1_to_60(
 ) -> None:
     headers = errors.RateLimited("Slow.", retry_after=hint).headers()
     assert (headers.get("Retry-After"), headers.get("retry-after-ms")) == (seconds, milliseconds)
+
+
+def test_a_refusal_tells_of_the_limit() -> None:
+    error = errors.TooManyRequests("Slow.", retry_after=2, told={"x-ratelimit-remaining-requests": "0"})
+    assert error.headers() == {"Retry-After": "2", "retry-after-ms": "2000", "x-ratelimit-remaining-requests": "0"}
 
 
 def test_the_allowed_methods_are_said() -> None:

@@ -163,3 +163,8 @@ def test_a_body_is_plain_json(headers: dict[str, str], taken: bool) -> None:
     with pytest.raises(UnsupportedMediaType) as raised:
         check_json(headers)
     assert raised.value.status == 415
+
+
+def test_a_key_is_a_name_only_where_it_is_demanded() -> None:
+    assert KEYED.demands
+    assert not LOOPBACK.demands

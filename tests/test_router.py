@@ -219,3 +219,13 @@ async def test_an_unknown_model_is_unknown_with_its_prefix_gone() -> None:
         await doors.router.plan(request(say("user", "hello"), model="codewhisperer/claude-y"))
     with pytest.raises(errors.ModelNotFound, match="openai_model"):
         await doors.router.plan(request(say("user", "hello"), model="openai/auto"))
+
+
+async def test_only_listed_and_chosen_models_are_known() -> None:
+    doors = Doors(service=[listed("claude-x")], openai=[models("gpt-a")], model="gpt-default")
+    assert not doors.router.knows("openai", "gpt-a"), "the list is not at hand"
+    await doors.router.catalog()
+    assert doors.router.knows("openai", "gpt-a")
+    assert doors.router.knows("openai", "gpt-default")
+    assert not doors.router.knows("openai", "gpt-invented")
+    assert not doors.router.knows("nobody", "gpt-a")

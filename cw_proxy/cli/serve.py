@@ -25,6 +25,13 @@ class Server(Protocol):
 @click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME", help="Another name of this server.")
 @click.option("--cors-origin", "cors_origins", multiple=True, metavar="ORIGIN", help="Let pages of this origin call.")
 @click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="CIDR",
+    help="Believe what this reverse proxy says about its clients' addresses (repeatable).",
+)
+@click.option(
     "--on-licensed-code",
     type=click.Choice(["flag", "drop", "pass"]),
     help="Code of which the service names the licence: say so, take it out, or say nothing.  [default: flag]",

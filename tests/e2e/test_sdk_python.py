@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from servers import Service, stats
+from servers import Service, serving, stats
 
 PONG: Any = [{"role": "user", "content": "Reply with exactly the token PONG"}]
 
@@ -211,3 +211,20 @@ def test_leaving_a_stream_early_is_no_error(client: OpenAI) -> None:
     with stream:
         assert next(iter(stream)).choices[0].delta.role == "assistant"
     assert client.chat.completions.create(model="codewhisperer", messages=PONG).choices[0].message.content == "PONG"
+
+
+def test_a_rate_limit_is_waited_for(service: Service) -> None:
+    """The SDK comes back when it was told to, and is let in then."""
+    limits = {"CW_PROXY_RATE_LIMIT_MAX": "1", "CW_PROXY_RATE_LIMIT_WINDOW": "1"}
+    with (
+        serving(service.emulator, **limits) as (url, _),
+        OpenAI(base_url=f"{url}/v1", api_key="dummy", max_retries=1) as patient,
+        OpenAI(base_url=f"{url}/v1", api_key="dummy", max_retries=0) as hasty,
+    ):
+        for _ in range(2):
+            raw = patient.chat.completions.with_raw_response.create(model="codewhisperer", messages=PONG)
+            assert raw.headers["x-ratelimit-remaining-requests"] == "0"
+        with pytest.raises(openai.RateLimitError) as refused:
+            for _ in range(2):
+                hasty.chat.completions.create(model="codewhisperer", messages=PONG)
+    assert refused.value.code == "rate_limit_exceeded"

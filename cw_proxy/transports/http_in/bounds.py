@@ -1,8 +1,10 @@
-"""What the server allows its clients, in bytes, seconds and counts; config.py says what each bounds."""
+"""What the server allows its clients, in bytes, seconds, counts, and trust; config.py says what each bounds."""
 
 from __future__ import annotations
 
 import msgspec
+
+from cw_proxy.forwarded import Network
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -24,4 +26,6 @@ class Bounds(msgspec.Struct, frozen=True):
     streams: int
     timing: Timing
     sockets: SocketBounds = SocketBounds()
+    streams_per_client: int = 0
+    trusted: tuple[Network, ...] = ()
     answer: float = 0.0

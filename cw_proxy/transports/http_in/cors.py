@@ -14,13 +14,21 @@ from aiohttp import web
 from cw_proxy.guard import Guard
 
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_-]+(?:, ?[A-Za-z0-9_-]+)*")
-_EXPOSED_HEADERS = "x-request-id, x-cw-proxy-ignored, Retry-After, retry-after-ms, x-should-retry"
+_EXPOSED_HEADERS = ", ".join(
+    [
+        *("x-request-id", "request-id", "x-cw-proxy-ignored", "Retry-After", "retry-after-ms", "x-should-retry"),
+        *("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    ]
+)
 
 
 def cors_headers(guard: Guard, headers: Mapping[str, str]) -> dict[str, str]:
+    """For every answer, of whatever status. A cache must not give one page's answer, or a program's, to another."""
     origin = headers.get("origin")
-    if origin is None or not guard.allows_origin(origin):
+    if not guard.origins:
         return {}
+    if origin is None or not guard.allows_origin(origin):
+        return {"Vary": "Origin"}
     return {
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Expose-Headers": _EXPOSED_HEADERS,

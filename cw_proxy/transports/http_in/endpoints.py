@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 import msgspec
 from aiohttp import web
 
-from cw_proxy.errors import Overloaded, ProxyError, RequestTimeout, RequestTooLarge, ShuttingDown
+from cw_proxy.errors import (
+    ConcurrencyLimited,
+    InvalidApiKey,
+    Overloaded,
+    ProxyError,
+    RequestTimeout,
+    RequestTooLarge,
+    ShuttingDown,
+)
+from cw_proxy.forwarded import client_address
 from cw_proxy.front import Front, Streamed
 from cw_proxy.guard import Guard, check_json
 from cw_proxy.interfaces import DEFAULTS, Caller, ClientProtocol, Http, Options, SocketProtocol, WebSocket
+from cw_proxy.limits import Client, RateLimits
+from cw_proxy.metrics import CONTENT_TYPE, Metrics
 from cw_proxy.protocols import protocols
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
-from cw_proxy.transports.http_in.routes import Routes
+from cw_proxy.transports.http_in.routes import Routes, record_of
 from cw_proxy.transports.http_in.sockets import Sockets
 from cw_proxy.transports.http_in.stream import stream_answer
+from cw_proxy.transports.rate_limiter import RateLimiter
 
 # Paths of OpenAI's API that clients look for, and what they look for there.
 UNSUPPORTED = {
@@ -38,19 +51,32 @@ UNSUPPORTED = {
 }
 
 
+_PASSED_ON = ("x-forwarded-for", "forwarded", "via")
 _PIECE = 256 * 1024  # bytes of a whole answer that go out in one write
 
 
 class Endpoints:
     """All handlers, and what they count: `active` requests, and whether the server is `draining`."""
 
-    def __init__(self, *, exchange: Router, guard: Guard, bounds: Bounds, options: Options = DEFAULTS) -> None:
+    def __init__(
+        self,
+        *,
+        exchange: Router,
+        guard: Guard,
+        bounds: Bounds,
+        options: Options = DEFAULTS,
+        limiter: RateLimiter | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.exchange = exchange
         self.front = Front(exchange, guard, bounds.answer)
         self._options = options
         self._guard = guard
         self.bounds = bounds
+        self.limiter = limiter or RateLimiter(RateLimits())
         self.active = 0
+        self._metrics = metrics
+        self._active_of: Counter[str] = Counter()
         self.draining = False
         self.idle = asyncio.Event()
         self.idle.set()
@@ -69,6 +95,8 @@ class Endpoints:
         routes.add("GET", "/v1/models/*", self._model)
         for path, what in UNSUPPORTED.items():
             routes.refuse(path, what)
+        if self._metrics is not None:
+            routes.add("GET", "/metrics", self._scraped)
         routes.add("GET", "/health", self._health)
         routes.add("GET", "/health/live", self._health)
         routes.add("GET", "/health/ready", self._ready)
@@ -82,19 +110,35 @@ class Endpoints:
     async def answer(
         self, protocol: ClientProtocol, request: web.BaseRequest, extra: dict[str, str]
     ) -> web.StreamResponse:
-        caller = self.caller(request)
+        caller, client = await self.admitted(request, extra)
         if request.method == "POST":
             check_json(request.headers)
-        with self.counted():
+        with self.counted(client):
             body = await self._body(request) if request.method == "POST" else b""
-            answer = await self.front.answer(protocol, caller, body, extra)
+            answer = await self.front.answer(protocol, caller, body, extra, record_of(request))
             if isinstance(answer, Streamed):
                 return await stream_answer(request, answer.batches, answer.encoder, extra, self.bounds.timing)
             return await self._sent(request, answer.body, extra)
 
-    def caller(self, request: web.BaseRequest) -> Caller:
-        """Raises InvalidApiKey."""
-        return self.front.caller(request.headers, request.method, request.path, request.query_string)
+    async def admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]:
+        """Who asks; counted against the limits, a wrong key as well. Raises InvalidApiKey, TooManyRequests."""
+        address = self._address(request)
+        try:
+            caller = self.front.caller(request.headers, request.method, request.path, request.query_string)
+        except InvalidApiKey:
+            await self.limiter.check(Client(None, address), extra)
+            raise
+        if record := record_of(request):
+            record.came_from(caller.owner, request.headers.get("user-agent"))
+        client = Client(caller.owner if self._guard.demands else None, address)
+        if self.limiter.limits:
+            await self.limiter.check(client, extra)
+        return caller, client
+
+    def _address(self, request: web.BaseRequest) -> str:
+        trusted = self.bounds.trusted
+        forwarded = request.headers.getall("x-forwarded-for", []) if trusted else []
+        return client_address(request.remote or "", forwarded, trusted)
 
     async def _sent(self, request: web.BaseRequest, body: bytes, extra: dict[str, str]) -> web.StreamResponse:
         """The answer, written while the request still counts as open: a shutdown waits for it."""
@@ -111,19 +155,34 @@ class Endpoints:
         return response
 
     @contextmanager
-    def counted(self) -> Iterator[None]:
+    def counted(self, client: Client) -> Iterator[None]:
         if self.draining:
             raise ShuttingDown("The server is shutting down.", retry_after=2)
-        if self.active >= self.bounds.streams:
-            raise Overloaded("The server is at its limit of requests at the same time.", retry_after=1)
-        self.active += 1
-        self.idle.clear()
+        with self._room_of(client) if self.bounds.streams_per_client else nullcontext():
+            if self.active >= self.bounds.streams:
+                raise Overloaded("The server is at its limit of requests at the same time.", retry_after=1)
+            self.active += 1
+            self.idle.clear()
+            try:
+                yield
+            finally:
+                self.active -= 1
+                if self.active == 0:
+                    self.idle.set()
+
+    @contextmanager
+    def _room_of(self, client: Client) -> Iterator[None]:
+        """Too many of all is nobody's doing, a 503; too many of one client is its own, a 429."""
+        name, most = client.identity, self.bounds.streams_per_client
+        if self._active_of[name] >= most:
+            raise ConcurrencyLimited(f"At most {most} requests of one client are answered at a time.", retry_after=1)
+        self._active_of[name] += 1
         try:
             yield
         finally:
-            self.active -= 1
-            if self.active == 0:
-                self.idle.set()
+            self._active_of[name] -= 1
+            if not self._active_of[name]:
+                del self._active_of[name]
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         limit = self.bounds.body_bytes
@@ -153,12 +212,12 @@ class Endpoints:
     # --- models and health ---
 
     async def _models(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
-        self._guard.owner(request.headers)
+        await self.admitted(request, extra)
         models = [self._model_object(name) for name in await self.exchange.names()]
         return _json(msgspec.json.encode({"object": "list", "data": models}), extra)
 
     async def _model(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
-        self._guard.owner(request.headers)
+        await self.admitted(request, extra)
         name = request.path.removeprefix("/v1/models/")
         await self.exchange.check(name)
         return _json(msgspec.json.encode(self._model_object(name)), extra)
@@ -166,6 +225,14 @@ class Endpoints:
     def _model_object(self, name: str) -> dict[str, Any]:
         # The service tells no date; zero is honest and clients want an integer.
         return {"id": name, "object": "model", "created": 0, "owned_by": self.exchange.owner(name)}
+
+    async def _scraped(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        """For those with a key. Where none is demanded, for this machine: not for whom a proxy passes on."""
+        self._guard.owner(request.headers)
+        passed_on = any(name in request.headers for name in _PASSED_ON)
+        if self._metrics is None or (passed_on and not self._guard.demands):
+            raise InvalidApiKey("Metrics are for this machine; through a proxy, demand client keys and send one.")
+        return web.Response(body=self._metrics.page(), headers={**extra, "Content-Type": CONTENT_TYPE})
 
     async def _health(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         return _json(b'{"status":"ok"}', extra)
@@ -187,6 +254,8 @@ class ProtocolHandler:
         try:
             return await self._endpoints.answer(self._protocol, request, extra)
         except ProxyError as error:
+            if record := record_of(request):
+                record.failed(error)
             shown = self._protocol.error(error)
             return _json(shown.body, {**extra, **shown.headers}, status=shown.status)
 

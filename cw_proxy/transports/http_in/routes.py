@@ -8,9 +8,21 @@ from aiohttp import web
 
 from cw_proxy.errors import MethodNotAllowed, NotFound, ProxyError, UnsupportedEndpoint
 from cw_proxy.interfaces import ErrorReply
+from cw_proxy.record import NO_ROUTE, Record
 
 Shape = Callable[[ProxyError], ErrorReply]
+_RECORD = web.RequestKey("cw_proxy.record", Record)
 Handler = Callable[[web.BaseRequest, dict[str, str]], Awaitable[web.StreamResponse]]
+
+
+def record_of(request: web.BaseRequest) -> Record | None:
+    """Of the exchange that this request is; None where nobody wants to know."""
+    return request.get(_RECORD)
+
+
+def keep_record(request: web.BaseRequest, record: Record | None) -> None:
+    if record is not None:
+        request[_RECORD] = record
 
 
 class Routes:
@@ -49,6 +61,13 @@ class Routes:
             allowed = ", ".join(sorted(methods))
             raise MethodNotAllowed(f"This path takes {allowed} only.", allowed=allowed)
         return handler
+
+    def pattern(self, path: str) -> str:
+        """Of the route that serves this path: one of `paths`, whatever clients ask for."""
+        if path in self._exact:
+            return path
+        below = (prefix for prefix in self._prefixes if path.startswith(prefix) and len(path) > len(prefix))
+        return next((prefix + "{id}" for prefix in below), NO_ROUTE)
 
     def paths(self) -> list[str]:
         return [*self._exact, *(prefix + "{id}" for prefix in self._prefixes)]

@@ -21,13 +21,17 @@ from cw_proxy import __version__
 from cw_proxy.errors import HostRefused, InvalidRequest, ProxyError
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import ErrorReply
+from cw_proxy.record import Record, Recorder
 from cw_proxy.transports.http_in.cors import cors_headers, preflight
-from cw_proxy.transports.http_in.routes import Routes, Shape
+from cw_proxy.transports.http_in.routes import Routes, Shape, keep_record, record_of
 
 log = logging.getLogger("cw_proxy.http")
 
 KEEPALIVE = 75.0  # seconds; also the only limit on how long a request's headers may take
 BACKLOG = 1024
+# What nginx writes where no status was sent, as the client had gone.
+_CLIENT_CLOSED = 499
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVER = f"cw-proxy/{__version__}"
 
 
@@ -65,8 +69,9 @@ class _Server(web.Server):
 class HttpServer:
     """Listens between `start` and `stop`; `url` is where."""
 
-    def __init__(self, *, routes: Routes, guard: Guard) -> None:
+    def __init__(self, *, routes: Routes, guard: Guard, recorder: Recorder | None = None) -> None:
         self._routes = routes
+        self._recorder = recorder or Recorder()
         self._guard = guard
         self._server: _Server | None = None
         self._listener: asyncio.Server | None = None
@@ -92,13 +97,31 @@ class HttpServer:
         # Anthropic's clients look for it under a name of their own.
         ids = {"x-request-id": request_id, "request-id": request_id}
         extra = {**ids, "Server": SERVER, **cors_headers(self._guard, request.headers)}
-        response = await self._response(request, request_id, extra)
+        record = self._recorder.begin(request_id, _known_method(request.method))
+        keep_record(request, record)
+        if record is None:
+            response = await self._response(request, request_id, extra)
+        else:
+            response = await self._recorded(record, request, extra)
         # The path is shown quoted: it is the client's text.
         # 501 and 503 are said on purpose.
         failed = response.status in (500, 502, 504)
         level = logging.WARNING if failed else logging.DEBUG
         log.log(level, "%s %s %r -> %d", request_id, request.method, request.path, response.status)
         return response
+
+    async def _recorded(self, record: Record, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        record.route = self._routes.pattern(request.path)
+        status = _CLIENT_CLOSED
+        try:
+            response = await self._response(request, record.id, extra)
+            status = response.status
+            return response
+        except (ConnectionError, asyncio.CancelledError):
+            record.gone()
+            raise
+        finally:
+            record.finish(status)
 
     async def _response(self, request: web.BaseRequest, request_id: str, extra: dict[str, str]) -> web.StreamResponse:
         try:
@@ -108,16 +131,23 @@ class HttpServer:
             handler = self._routes.find(request.method, request.path)
             return await handler(request, extra)
         except ProxyError as error:
-            return error_response(error, request_id, extra, self._routes.shape_of(request.path))
+            return self._refused(error, request, extra)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:  # the outermost edge: whatever went wrong, the client gets JSON and nothing of our insides
             log.exception("request %s failed", request_id)
             if request.writer.output_size > 0:
+                if record := record_of(request):
+                    record.failed(ProxyError("broken off"))
                 # No answer inside an answer, and no clean end: that would look like a whole one.
                 raise ConnectionError("broken off in the middle of an answer") from None
             fault = ProxyError(f"Internal error. The server's log has more under {request_id}.")
-            return error_response(fault, request_id, extra, self._routes.shape_of(request.path))
+            return self._refused(fault, request, extra)
+
+    def _refused(self, error: ProxyError, request: web.BaseRequest, extra: dict[str, str]) -> web.Response:
+        if record := record_of(request):
+            record.failed(error)
+        return error_response(error, extra["x-request-id"], extra, self._routes.shape_of(request.path))
 
     def _check(self, request: web.BaseRequest) -> None:
         """The guard, before anything else. A preflight may come from anywhere: it is told who may call."""
@@ -132,6 +162,11 @@ class HttpServer:
             self._guard.check_host({"host": host})
         if request.method != "OPTIONS":
             self._guard.check_origin(request.headers)
+
+
+def _known_method(method: str) -> str:
+    """Clients can make up others."""
+    return method if method in _METHODS else "other"
 
 
 def url_of(listening: socket.socket) -> str:

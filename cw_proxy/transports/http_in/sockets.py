@@ -20,12 +20,16 @@ from cw_proxy.errors import InvalidRequest, Overloaded, ProxyError, ShuttingDown
 from cw_proxy.events import Fail
 from cw_proxy.front import Front
 from cw_proxy.interfaces import Action, Ask, Caller, Close, Later, Send, SocketProtocol, SocketSession, WebSocket
+from cw_proxy.limits import Client
+from cw_proxy.record import Record
 from cw_proxy.transports.http_in.bounds import Bounds
-from cw_proxy.transports.http_in.routes import Handler
+from cw_proxy.transports.http_in.routes import Handler, record_of
+from cw_proxy.transports.rate_limiter import RateLimiter
 from cw_proxy.wire import sse
 
 Value = TypeVar("Value")
 
+_SWITCHED = 101  # the status that turns have
 _GOING_AWAY, _RESTART = 1001, 1012
 _LARGE_FRAME = 256 * 1024
 
@@ -39,9 +43,12 @@ class Server(Protocol):
     @property
     def bounds(self) -> Bounds: ...
 
-    def caller(self, request: web.BaseRequest) -> Caller: ...
+    @property
+    def limiter(self) -> RateLimiter: ...
 
-    def counted(self) -> AbstractContextManager[None]: ...
+    async def admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]: ...
+
+    def counted(self, client: Client) -> AbstractContextManager[None]: ...
 
 
 class Sockets:
@@ -51,11 +58,17 @@ class Sockets:
         self._server = server
         self._open: set[_Socket] = set()
 
+    @property
+    def number(self) -> int:
+        return len(self._open)
+
     def handler(self, protocol: SocketProtocol, binding: WebSocket) -> Handler:
         async def handle(request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
             try:
-                caller = self._admitted(request)
+                caller, client = await self._admitted(request, extra)
             except ProxyError as error:
+                if record := record_of(request):
+                    record.failed(error)
                 shown = protocol.error(error)
                 return web.Response(
                     status=shown.status,
@@ -63,21 +76,21 @@ class Sockets:
                     headers={**extra, **shown.headers},
                     content_type="application/json",
                 )
-            return await self._serve(request, extra, protocol.socket(caller), caller, binding)
+            return await self._serve(request, extra, protocol.socket(caller), caller, client, binding)
 
         return handle
 
-    def _admitted(self, request: web.BaseRequest) -> Caller:
+    async def _admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]:
         if request.headers.get("upgrade", "").lower() != "websocket":
             raise UpgradeRequired("This path is a WebSocket: GET it with an upgrade, or POST to it.")
         if not web.WebSocketResponse().can_prepare(request):
             raise InvalidRequest("This is not a valid request for a WebSocket.")
-        caller = self._server.caller(request)
+        admitted = await self._server.admitted(request, extra)
         if self._server.draining:
             raise ShuttingDown("The server is shutting down.", retry_after=2)
         if len(self._open) >= self._server.bounds.sockets.number:
             raise Overloaded("The server is at its limit of open WebSockets.", retry_after=1)
-        return caller
+        return admitted
 
     async def _serve(
         self,
@@ -85,6 +98,7 @@ class Sockets:
         extra: dict[str, str],
         session: SocketSession,
         caller: Caller,
+        client: Client,
         binding: WebSocket,
     ) -> web.StreamResponse:
         bounds = self._server.bounds
@@ -93,7 +107,7 @@ class Sockets:
         )
         response.headers.update(extra)
         await response.prepare(request)
-        socket = _Socket(request, response, session, caller, binding, self._server)
+        socket = _Socket(request, response, session, caller, client, binding, self._server)
         self._open.add(socket)
         timer = asyncio.get_running_loop().call_later(self._server.bounds.sockets.age, socket.expire)
         try:
@@ -133,6 +147,7 @@ class _Socket:
         response: web.WebSocketResponse,
         session: SocketSession,
         caller: Caller,
+        client: Client,
         binding: WebSocket,
         server: Server,
     ) -> None:
@@ -140,11 +155,14 @@ class _Socket:
         self._response = response
         self._session = session
         self._caller = caller
+        self._client = client
         self._binding = binding
         self._server = server
         self._names: set[str] = set()
         self._waiting: dict[str | None, list[_Turn]] = {}  # by lane; what stands first is under way
         self._tasks: set[asyncio.Task[None]] = set()
+        self._record = record_of(request)
+        self._turns = 0
         self._leaving: int | None = None  # the close code, once it is to close when idle
 
     async def run(self) -> None:
@@ -250,16 +268,36 @@ class _Socket:
     # --- turns ---
 
     async def _turn(self, turn: Later) -> None:
-        with self._server.counted():
+        self._turns += 1
+        if self._record is None:
+            await self._answered(turn, None)
+            return
+        record = self._record.turn(self._turns)
+        try:
+            await self._answered(turn, record)
+        except ProxyError as error:
+            record.failed(error)
+            raise
+        except (ConnectionError, asyncio.CancelledError):
+            record.gone()
+            raise
+        finally:
+            record.finish(_SWITCHED)
+
+    async def _answered(self, turn: Later, record: Record | None) -> None:
+        await self._server.limiter.check(self._client, {})
+        with self._server.counted(self._client):
             for action in turn.then():
                 if isinstance(action, Send):
                     await self._send(action.frame)
                 else:
-                    await self._answer(action)
+                    await self._answer(action, record)
 
-    async def _answer(self, ask: Ask) -> None:
-        _, batches = await self._server.front.ask(ask.request, self._caller)
+    async def _answer(self, ask: Ask, record: Record | None) -> None:
+        _, batches = await self._server.front.ask(ask, self._caller, record)
         encoder = ask.encoder(self._caller.stamp())
+        if record is not None:
+            encoder = record.watching(encoder)
         begun = False
         try:
             async with aclosing(batches):

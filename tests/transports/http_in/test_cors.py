@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from servers import CHAT, Answer, ask, post, proxy, request
+from aiohttp import web
+from servers import CHAT, Answer, ask, post, proxy, request, wire
 
 from cw_proxy.app import App
 from cw_proxy.emulator import Emulator
+from cw_proxy.guard import Guard
 from cw_proxy.secret import Secret
+from cw_proxy.transports.http_in import HttpServer
+from cw_proxy.transports.http_in.routes import Routes
 
 PAGE = "https://page.example"
 
 
 @pytest.fixture
 async def open_app(emulator: Emulator) -> AsyncIterator[App]:
-    async with proxy(emulator, cors_origins=[PAGE]) as app:
+    async with proxy(emulator, cors_origins=[PAGE], max_body_bytes=2000) as app:
         yield app
 
 
@@ -50,22 +54,83 @@ async def test_any_other_page_is_not(open_app: App, origin: str) -> None:
     assert (await ask(open_app.url, post("Hello", headers={"Origin": origin}))).status == 403
 
 
+UPGRADE = {
+    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}  # fmt: skip
 ANSWERS = [
     ("a chat", post("Hello", headers={"Origin": PAGE}), 200),
     ("a stream", post("Hello", headers={"Origin": PAGE}, stream=True), 200),
     ("an error of ours", post("Hello", headers={"Origin": PAGE, "Content-Type": "text/plain"}), 415),
     ("an error of the service", post("Play the script throttled", headers={"Origin": PAGE}), 429),
+    ("a body too large", request("POST", CHAT, b" " * 3000, headers={"Origin": PAGE}), 413),
     ("a missing route", request("GET", "/nothing", headers={"Origin": PAGE}), 404),
+    ("a wrong method", request("PUT", CHAT, headers={"Origin": PAGE}), 405),
+    ("no upgrade", request("GET", "/v1/responses", headers={"Origin": PAGE}), 426),
+    ("a wrong upgrade", request("GET", "/v1/responses", headers={"Origin": PAGE, "Upgrade": "websocket"}), 400),
+    ("a WebSocket", request("GET", "/v1/responses", headers={"Origin": PAGE, **UPGRADE}), 101),
     ("the models", request("GET", "/v1/models", headers={"Origin": PAGE}), 200),
 ]
 
 
 @pytest.mark.parametrize(("what", "data", "status"), ANSWERS, ids=[case[0] for case in ANSWERS])
 async def test_a_listed_page_may_read_every_answer(open_app: App, what: str, data: bytes, status: int) -> None:
-    answer = await ask(open_app.url, data)
-    assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, PAGE), what
-    assert "x-request-id" in answer.headers["access-control-expose-headers"]
+    answer = await head(open_app.url, data)
+    assert_readable(answer, status)
+
+
+async def head(url: str, data: bytes) -> Answer:
+    """The answer without its body: a WebSocket has none that ends."""
+    async with wire(url) as connection:
+        await connection.send(data)
+        return Answer(*await connection.head(), b"", [])
+
+
+def assert_readable(answer: Answer, status: int) -> None:
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, PAGE)
     assert answer.headers["vary"] == "Origin"
+    exposed = {name.lower() for name in answer.headers["access-control-expose-headers"].split(", ")}
+    safe = {"content-type", "content-length", "cache-control"}
+    ours = {name for name in answer.headers if name.startswith(("x-", "retry-", "request-"))} - {"x-accel-buffering"}
+    assert ours <= exposed | safe, "whatever we say, the page can read"
+    assert {"x-request-id", "x-cw-proxy-ignored"} <= exposed
+
+
+LIMITED = [
+    ("a refusal of ours", post("Hello", headers={"Origin": PAGE}), 429),
+    ("a refused WebSocket", request("GET", "/v1/responses", headers={"Origin": PAGE, **UPGRADE}), 429),
+]
+
+
+@pytest.mark.parametrize(("what", "data", "status"), LIMITED, ids=[case[0] for case in LIMITED])
+async def test_a_page_may_read_what_is_left_for_it(emulator: Emulator, what: str, data: bytes, status: int) -> None:
+    async with proxy(emulator, cors_origins=[PAGE], rate_limit_max=1, rate_limit_window=600.0) as app:
+        assert_readable(await head(app.url, post("Hello", headers={"Origin": PAGE})), 200)
+        answer = await head(app.url, data)
+    assert_readable(answer, status)
+    assert answer.headers["x-ratelimit-remaining-requests"] == "0"
+
+
+async def test_a_page_may_read_that_we_broke() -> None:
+    async def broken(request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
+        raise LookupError("a bug")
+
+    routes = Routes()
+    routes.add("GET", "/broken", broken)
+    server = HttpServer(routes=routes, guard=Guard.of([], [PAGE], []))
+    await server.start("127.0.0.1", 0)
+    try:
+        assert_readable(await head(server.url, request("GET", "/broken", headers={"Origin": PAGE})), 500)
+    finally:
+        await server.stop()
+
+
+async def test_a_cache_does_not_mix_up_who_asked(open_app: App, app: App) -> None:
+    """The answer to a page says so, and so must those to others, once any page is listed."""
+    for headers in ({}, {"Origin": "https://evil.example"}):
+        data = request("GET", "/health", headers=headers)
+        assert (await ask(open_app.url, data)).headers["vary"] == "Origin"
+        assert "vary" not in (await ask(app.url, data)).headers
 
 
 async def test_programs_are_told_nothing_of_origins(open_app: App) -> None:
@@ -86,5 +151,6 @@ async def test_a_preflight_to_another_host_is_refused(open_app: App) -> None:
 
 async def test_a_page_that_is_let_in_needs_its_key_all_the_same(emulator: Emulator) -> None:
     async with proxy(emulator, cors_origins=[PAGE], api_keys=[Secret("a-key-of-the-test")]) as app:
-        answer = await ask(app.url, post("Hello", headers={"Origin": PAGE}))
-    assert (answer.status, answer.headers["access-control-allow-origin"]) == (401, PAGE)
+        assert_readable(await ask(app.url, post("Hello", headers={"Origin": PAGE})), 401)
+        upgrade = request("GET", "/v1/responses", headers={"Origin": PAGE, **UPGRADE})
+        assert_readable(await head(app.url, upgrade), 401)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -276,6 +276,27 @@ async def test_the_health_of_the_simple_api_tells_of_a_drain() -> None:
     assert (draining.status, draining.json) == (503, {"status": "draining"})
 
 
+METRICS = request("GET", "/metrics")
+
+
+async def test_metrics_are_for_who_has_a_key(emulator: Emulator) -> None:
+    async with proxy(emulator, metrics=True, api_keys=[Secret(KEY)]) as app:
+        assert [(await ask(app.url, with_headers(METRICS, headers))).status for headers in WRONG_KEYS] == [401] * 10
+        answer = await ask(app.url, with_headers(METRICS, {"x-api-key": KEY, "X-Forwarded-For": "203.0.113.9"}))
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "forwarded", "Via"])
+async def test_without_keys_metrics_are_not_for_whom_a_proxy_passes_on(emulator: Emulator, header: str) -> None:
+    async with proxy(emulator, metrics=True) as app:
+        assert (await ask(app.url, METRICS)).status == 200
+        assert (await ask(app.url, with_headers(METRICS, {header: "203.0.113.9"}))).status == 401
+
+
+async def test_there_are_no_metrics_unless_asked_for(app: App) -> None:
+    assert (await ask(app.url, METRICS)).status == 404
+
+
 # --- conversations ----------------------------------------------------------------------------------------
 
 
@@ -336,6 +357,80 @@ async def test_at_the_limit_of_streams_one_more_is_told_to_come_back(emulator: E
         first.vanish()
         await until(lambda: app.endpoints.active == 0, "the limit is free again")
         assert (await ask(app.url, post(PONG))).status == 200
+
+
+async def test_at_the_limit_of_one_client_others_are_served(emulator: Emulator) -> None:
+    keys = [Secret(KEY), Secret("another-key")]
+    async with proxy(emulator, max_streams_per_key=1, api_keys=keys) as app, wire(app.url) as first:
+        await first.send(post("Play the script hang", stream=True, headers={"x-api-key": KEY}))
+        await first.until(b"Then")
+        refused = await ask(app.url, post(PONG, headers={"x-api-key": KEY}))
+        assert (refused.status, refused.error["code"]) == (429, "concurrency_limit_exceeded")
+        assert refused.headers["retry-after"] == "1"
+        assert (await ask(app.url, post(PONG, headers={"x-api-key": "another-key"}))).status == 200
+        first.vanish()
+        await until(lambda: app.endpoints.active == 0, "there is room again")
+        assert (await ask(app.url, post(PONG, headers={"x-api-key": KEY}))).status == 200
+
+
+MESSAGES = {"model": "auto", "max_tokens": 9, "messages": [{"role": "user", "content": PONG}]}
+LIMITED = [
+    (post(PONG), lambda shown: shown["error"]["code"] == "rate_limit_exceeded"),
+    (post(PONG, stream=True), lambda shown: shown["error"]["code"] == "rate_limit_exceeded"),
+    (
+        request("POST", "/v1/messages", json.dumps(MESSAGES).encode()),
+        lambda shown: (shown["type"], shown["error"]["type"]) == ("error", "rate_limit_error"),
+    ),
+    (
+        request("POST", "/v1/responses", b'{"model": "auto", "input": "Hello"}'),
+        lambda shown: shown["error"]["code"] == "rate_limit_exceeded",
+    ),
+    (request("GET", "/v1/models"), lambda shown: shown["error"]["code"] == "rate_limit_exceeded"),
+]
+
+
+@pytest.mark.parametrize(("data", "fits"), LIMITED, ids=range(len(LIMITED)))
+async def test_beyond_the_rate_limit_every_protocol_says_so(
+    emulator: Emulator, data: bytes, fits: Callable[[Any], bool]
+) -> None:
+    async with proxy(emulator, rate_limit_max=1, rate_limit_window=600.0) as app:
+        good, refused = await ask(app.url, data), await ask(app.url, data)
+    assert (good.status, good.headers["x-ratelimit-remaining-requests"]) == (200, "0")
+    assert refused.status == 429
+    assert fits(refused.json), refused.body
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert int(refused.headers["retry-after-ms"]) >= 1000
+    assert refused.headers["x-ratelimit-limit-requests"] == "1"
+    assert refused.headers["x-ratelimit-reset-requests"].endswith("s")
+
+
+async def test_each_key_has_its_own_rate_limit_and_wrong_ones_share_their_address(emulator: Emulator) -> None:
+    async with proxy(emulator, rate_limit_max=2, rate_limit_window=600.0, api_keys=[Secret(KEY), Secret("b")]) as app:
+        asked = [KEY, KEY, KEY, "b", "wrong", "wrong as well", "wrong again", "b"]
+        statuses = [(await ask(app.url, post(PONG, headers={"x-api-key": key}))).status for key in asked]
+    assert statuses == [200, 200, 429, 200, 401, 401, 429, 200]
+
+
+async def test_keys_that_nobody_checks_do_not_raise_a_limit(emulator: Emulator) -> None:
+    async with proxy(emulator, rate_limit_max=2, rate_limit_window=600.0) as app:
+        statuses = [(await ask(app.url, post(PONG, headers={"x-api-key": key}))).status for key in "abc"]
+    assert statuses == [200, 200, 429]
+
+
+@pytest.mark.parametrize(("trusted", "statuses"), [(["127.0.0.0/8"], [200, 200, 429]), ([], [200, 429, 429])])
+async def test_a_trusted_proxy_says_who_the_client_is(
+    emulator: Emulator, trusted: list[str], statuses: list[int]
+) -> None:
+    async with proxy(emulator, rate_limit_max=1, rate_limit_window=600.0, trusted_proxies=trusted) as app:
+        sources = ["203.0.113.1", "203.0.113.2", "1.1.1.1, 203.0.113.1"]
+        answers = [await ask(app.url, post(PONG, headers={"X-Forwarded-For": source})) for source in sources]
+    assert [answer.status for answer in answers] == statuses
+
+
+async def test_health_is_not_limited(emulator: Emulator) -> None:
+    async with proxy(emulator, rate_limit_max=1, rate_limit_window=600.0) as app:
+        answers = [await ask(app.url, request("GET", path)) for path in OPEN * 2]
+    assert {answer.status for answer in answers} == {200}
 
 
 LEAVING = [

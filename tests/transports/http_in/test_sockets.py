@@ -232,6 +232,35 @@ async def test_there_is_room_for_so_many(emulator: Emulator, monkeypatch: pytest
         assert raised.value.status == 503
 
 
+async def test_each_turn_counts_against_the_rate_limit(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection counts once, then each turn."""
+    async with (
+        toy_proxy(emulator, monkeypatch, rate_limit_max=2, rate_limit_window=600.0) as app,
+        connected(app) as socket,
+    ):
+        assert socket._response.headers["x-ratelimit-remaining-requests"] == "1"
+        await socket.send_json({"say": "Count from 1 to 2"})
+        assert await turn(socket) == "1 2"
+        await socket.send_json({"say": "Count from 1 to 2"})
+        assert await socket.receive_json() == {"error": "rate_limit_exceeded", "lane": None}
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+            async with connected(app):
+                pass
+        assert raised.value.status == 429
+
+
+async def test_the_turns_of_one_client_have_their_limit(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with toy_proxy(emulator, monkeypatch, max_streams_per_key=1) as app, connected(app) as socket:
+        await socket.send_json({"say": "Play the script slow", "lane": "a"})
+        while emulator.stats.in_flight == 0:
+            await asyncio.sleep(0.01)
+        await socket.send_json({"say": "Count from 1 to 2", "lane": "b"})
+        frames = [await socket.receive_json()]
+        while "error" not in frames[-1]:
+            frames.append(await socket.receive_json())
+        assert frames[-1] == {"error": "concurrency_limit_exceeded", "lane": "b"}
+
+
 async def test_a_drain_waits_for_turns_and_closes_with_1001(toy: App) -> None:
     async with connected(toy) as idle, connected(toy) as busy:
         await busy.send_json({"say": "Play the script slow"})
