@@ -55,4 +55,4 @@ lock: ## Resolve the dependencies afresh into constraints.txt
 	rm -rf .venv-lock
 
 clean: ## Remove what was installed and built
-	rm -rf .venv .venv-lock dist build tests/node/node_modules tests/node/claude-code/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-lock .venv-sam dist build tests/node/node_modules tests/node/claude-code/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -105,6 +105,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     store: Literal["files", "keyring"] | None = _setting(
         None, "Where `login` keeps secrets: `files` (0600) or `keyring`; by default where they are, else files."
     )
+    lambda_auth_type: Literal["NONE", "AWS_IAM"] = _setting(
+        "NONE", "On Lambda: with `AWS_IAM` whoever AWS has authenticated needs no client key."
+    )
+    lambda_response_mode: Literal["auto", "streaming", "buffered"] = _setting(
+        "auto",
+        "On Lambda: `auto` streams to Function URLs, `streaming` to REST APIs as well, `buffered` to none.",
+    )
     debug: bool = _setting(False, "Log more. Never tokens, keys or what is said.")
     aliases: dict[str, str] = _setting({}, "Names of models: `[aliases]` table, name = id the service lists.")
 
@@ -298,6 +305,15 @@ def check_exposure(config: Config) -> None:
         raise ConfigError(
             f"Listening on {config.host} would let anyone on the network use your login. "
             "Demand a client key: --api-key KEY, or CW_PROXY_API_KEYS."
+        )
+
+
+def check_lambda_exposure(config: Config) -> None:
+    """A function's URL is open to the world. Raises ConfigError."""
+    if config.lambda_auth_type == "NONE" and not config.api_keys:
+        raise ConfigError(
+            "Without client keys anyone who finds the function's URL could use your login. Set api_keys, or have AWS "
+            "authenticate callers and say so: lambda_auth_type = AWS_IAM."
         )
 
 

@@ -268,3 +268,6 @@ class TokenSource(Protocol):
 
     async def remember_profile(self, arn: str) -> None:
         """Later credentials carry this profile."""
+
+    async def settled(self) -> None:
+        """Returns once nothing is under way that may not be stopped halfway, such as the renewal of a token."""

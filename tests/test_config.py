@@ -104,6 +104,8 @@ def a_text_for(doc: SettingDoc) -> str:
         "upstream_proxy": "http://proxy.example:8080",
         "backend": "openai",
         "openai_limit_name": "max_tokens",
+        "lambda_auth_type": "AWS_IAM",
+        "lambda_response_mode": "streaming",
     }
     if doc.name in chosen:
         return chosen[doc.name]

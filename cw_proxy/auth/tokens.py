@@ -63,6 +63,9 @@ class StaticTokenSource:
     async def remember_profile(self, arn: str) -> None:
         self._profile_arn = arn
 
+    async def settled(self) -> None:
+        """Nothing is ever under way."""
+
 
 def service_region(profile_arn: str | None, default: str) -> str:
     """The region that serves a profile is in its ARN; where its owner signs in has nothing to do with it."""
@@ -110,6 +113,11 @@ class TokenManager:
         """Keeps the ARN of the profile that calls are made with, for this process and the next."""
         await asyncio.to_thread(self._renewer.save_profile, arn)
         await self._reading.join(self._read)
+
+    async def settled(self) -> None:
+        """See interfaces.TokenSource: the service's answer to a renewal is worth the login until it is saved."""
+        await self._renewing.landed()
+        await self._reading.landed()
 
     # --- what is known ------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from cw_proxy import __version__, errors
-from cw_proxy.cli import ask, chat, config, demo, emulator, lint, login, models, nats, relay, serve
+from cw_proxy.cli import ask, chat, config, demo, emulator, lambda_runtime, lint, login, models, nats, relay, serve
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_BROKEN_STATE, EXIT_LOGIN, EXIT_UPSTREAM = 1, 2, 3, 4, 5
 EXIT_NATS, EXIT_NATS_REFUSED = 6, 7
@@ -32,6 +32,7 @@ COMMANDS = (
     relay.relay,
     nats.nats,
     ask.ask,
+    lambda_runtime.lambda_runtime,
     demo.demo,
     emulator.emulator,
 )

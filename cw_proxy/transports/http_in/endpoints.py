@@ -17,6 +17,7 @@ from cw_proxy.interfaces import Caller, ClientProtocol, Http, SocketProtocol, We
 from cw_proxy.protocols import PROTOCOLS
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
+from cw_proxy.transports.http_in.deadline import deadline_of, ended_by
 from cw_proxy.transports.http_in.routes import Routes
 from cw_proxy.transports.http_in.sockets import Sockets
 from cw_proxy.transports.http_in.stream import stream_answer
@@ -82,10 +83,13 @@ class Endpoints:
         if request.method == "POST":
             check_json(request.headers)
         with self.counted():
-            body = await self._body(request) if request.method == "POST" else b""
-            answer = await self._front.answer(protocol, caller, body, extra)
+            deadline = deadline_of(request)
+            async with ended_by(deadline):
+                body = await self._body(request) if request.method == "POST" else b""
+                answer = await self._front.answer(protocol, caller, body, extra)
             if isinstance(answer, Streamed):
-                return await stream_answer(request, answer.batches, answer.encoder, extra, self.bounds.timing)
+                timing = msgspec.structs.replace(self.bounds.timing, deadline=deadline)
+                return await stream_answer(request, answer.batches, answer.encoder, extra, timing)
             return await self._sent(request, answer.body, extra)
 
     def caller(self, request: web.BaseRequest) -> Caller:

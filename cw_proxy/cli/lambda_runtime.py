@@ -1,0 +1,85 @@
+"""`cw-proxy lambda`: the server as a function on AWS Lambda, for as long as Lambda lets it live."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cw_proxy.cli import settings
+from cw_proxy.cli.serve import until_signalled
+
+if TYPE_CHECKING:
+    from cw_proxy.app import LambdaApp
+    from cw_proxy.transports.lambda_in import RuntimeApi
+
+
+@click.command("lambda")
+@settings.config_option
+def lambda_runtime(config_file: Path | None) -> None:
+    """Answer Lambda's invocations: what deploy/lambda/bootstrap starts.
+
+    Answers to Function URLs are streamed. Settings come from the function's environment and from a settings file.
+    """
+    api = _api()
+
+    async def main() -> None:
+        from cw_proxy.errors import ProxyError
+
+        try:
+            app = _app(config_file, api)
+        except ProxyError as error:
+            # Lambda shows it to whoever looks at the function; the process ends with it as well.
+            await api.fail_start(f"Runtime.{type(error).__name__}", error.message)
+            raise
+        await app.start()
+        await _work(app)
+
+    settings.run(main())
+
+
+def _api() -> RuntimeApi:
+    from cw_proxy.errors import ConfigError
+
+    try:
+        from cw_proxy.transports.lambda_in import RuntimeApi, RuntimeApiError
+    except ModuleNotFoundError as fault:
+        if fault.name != "h11":
+            raise
+        raise ConfigError("Lambda needs one more package: pip install 'cw-proxy[lambda]'.") from None
+    try:
+        return RuntimeApi(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""))
+    except RuntimeApiError as fault:
+        raise ConfigError(str(fault)) from None
+
+
+def _app(config_file: Path | None, api: RuntimeApi) -> LambdaApp:
+    """Raises ConfigError."""
+    from cw_proxy.app import LambdaApp
+    from cw_proxy.config import home
+    from cw_proxy.errors import ConfigError
+    from cw_proxy.transports.lambda_in.loop import concurrency
+
+    if os.environ.get("CW_PROXY_ACCESS_TOKEN"):
+        raise ConfigError("Who may look at the function can read CW_PROXY_ACCESS_TOKEN there: keep it in a secret.")
+    config = settings.load(config_file)
+    settings.set_up_logging(config.debug)
+    return LambdaApp(config, home(), api, concurrency(os.environ))
+
+
+async def _work(app: LambdaApp) -> None:
+    """Until a signal, or until Lambda takes us no more: it starts another process then."""
+    import asyncio
+
+    from cw_proxy.errors import ProxyError
+
+    serving, lost = asyncio.ensure_future(until_signalled(app)), asyncio.ensure_future(app.lost.wait())
+    await asyncio.wait({serving, lost}, return_when=asyncio.FIRST_COMPLETED)
+    lost.cancel()
+    if serving.done():
+        return serving.result()
+    serving.cancel()
+    await app.stop()
+    raise ProxyError("The Runtime API takes us no more.")
