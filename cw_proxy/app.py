@@ -72,6 +72,11 @@ class Core:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def warm(self) -> None:
+        """See interfaces.TokenSource."""
+        for tokens in self._tokens:
+            await tokens.warm()
+
     async def settled(self) -> None:
         """See interfaces.TokenSource."""
         for tokens in self._tokens:
@@ -150,6 +155,8 @@ class LambdaApp:
         return self._runtime.lost
 
     async def start(self) -> None:
+        # What Lambda counts as the start is not counted as an answer, and has the whole processor.
+        await self._app.core.warm()
         await self._runtime.start()
 
     async def drain(self) -> None:
@@ -166,12 +173,12 @@ def token_source(config: Config, home: Path) -> TokenSource:
         return StaticTokenSource(config.access_token, region, config.profile_arn)
     # Here, not above: a process with a ready token needs neither the store nor SSO OIDC.
     from cw_proxy.auth.oidc_boto import BotoOidc
-    from cw_proxy.auth.store import Store
+    from cw_proxy.auth.stores import open_store
 
     def door(region: str) -> BotoOidc:
         return BotoOidc(region, endpoint_url=config.oidc_url, proxy=config.upstream_proxy)
 
-    return TokenManager(Store(home), door, region=region)
+    return TokenManager(open_store(config.store, home), door, region=region)
 
 
 def _openai(config: Config) -> tuple[Backend, TokenSource]:

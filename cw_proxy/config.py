@@ -31,6 +31,7 @@ Count = Annotated[int, Meta(gt=0)]
 # It becomes part of a host's name, where a bearer token goes.
 Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
 ProfileArn = Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:[a-z]+:[a-z0-9-]{1,40}:\d{12}:profile/[A-Za-z0-9]+\Z")]
+StorePlace = Annotated[str, Meta(pattern=r"^(files|keyring|secretsmanager:[A-Za-z0-9/_+=.@:!-]{1,2000})\Z")]
 # upstream.md §1.3, Origin
 Origin = Literal[
     "AI_EDITOR", "CHATBOT", "CLI", "CONSOLE", "DOCUMENTATION", "GITLAB", "IDE", "INLINE_CHAT", "KIRO_CLI", "KIRO_WEB",
@@ -102,8 +103,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         "flag",
         "Code under a licence that the service names: `flag` it in `x_cw`, `drop` its text, or `pass` it unsaid.",
     )
-    store: Literal["files", "keyring"] | None = _setting(
-        None, "Where `login` keeps secrets: `files` (0600) or `keyring`; by default where they are, else files."
+    store: StorePlace | None = _setting(
+        None,
+        "Where the sign-in is kept: `files` (0600), `keyring`, or `secretsmanager:NAME` for a secret of AWS; by "
+        "default where it is in the home folder, else files.",
     )
     lambda_auth_type: Literal["NONE", "AWS_IAM"] = _setting(
         "NONE", "On Lambda: with `AWS_IAM` whoever AWS has authenticated needs no client key."
@@ -148,11 +151,16 @@ def load(
     flags: Mapping[str, Any] | None = None,
     *,
     path: Path | None = None,
+    text: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Config:
-    """Reads and joins all sources. Flags that are None were not given. Raises ConfigError."""
+    """Reads and joins all sources. Flags that are None were not given; `text` stands for a file that is kept elsewhere.
+    Raises ConfigError."""
     file = path or config_path(environment)
-    settings = _checked(_from_file(file, required=path is not None), f"in {file}")
+    if text is None:
+        settings = _checked(_from_file(file, required=path is not None), f"in {file}")
+    else:
+        settings = _checked(_from_text(text, str(file)), f"in {file}")
     settings |= _checked(_from_environment(environment), "in the environment")
     settings |= _checked(
         {name: value for name, value in (flags or {}).items() if value is not None}, "on the command line"
@@ -160,6 +168,13 @@ def load(
     config = _converted(settings)
     _check_urls(config)
     return _with_openais_key(config, environment)
+
+
+def _from_text(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigError(f"The settings in {name} are not valid TOML: {fault}.") from None
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from lambda_front import LambdaFront
-from servers import TOKEN, run
+from lambda_front import LambdaFront, front
+from secrets_manager import client, fresh_name, secrets_manager
+from servers import TOKEN, ask, program, request, run
 
 
 def settings_file(folder: Path, text: str) -> str:
@@ -47,6 +48,33 @@ async def test_what_is_wrong_is_told_to_lambda_too(
     assert told["errorType"] == "Runtime.ConfigError"
     assert words in str(told["errorMessage"])
     assert TOKEN not in said + str(told)
+
+
+async def test_the_settings_can_be_a_secret(tmp_path: Path) -> None:
+    name = fresh_name()
+    with secrets_manager() as machine:
+        variables = {**machine, "CW_PROXY_CONFIG": f"secretsmanager:{name}"}
+
+        async def told() -> str:
+            async with LambdaFront() as lambda_:
+                here = {**variables, "AWS_LAMBDA_RUNTIME_API": lambda_.address}
+                done = await asyncio.to_thread(run, "lambda", environment=here)
+                assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+                assert lambda_.init_error is not None
+                return str(lambda_.init_error["errorMessage"])
+
+        assert name in await told()
+        secret = client(machine)
+        secret.create_secret(Name=name, SecretString="api_key = ['canary']")
+        assert "Did you mean 'api_keys'?" in await told()
+        secret.update_secret(SecretId=name, SecretString="api_keys = [canary")
+        assert "TOML" in await told()
+        secret.update_secret(SecretId=name, SecretString="api_keys = ['a-key-of-the-secret']")
+        async with front() as lambda_:
+            here = {**variables, "AWS_LAMBDA_RUNTIME_API": lambda_.address, "CW_PROXY_STORE": "files"}
+            with program("lambda", **here):
+                answer = await ask(lambda_.url, request("GET", "/v1/models"))
+                assert answer.error["code"] == "invalid_api_key"
 
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1"])

@@ -24,10 +24,29 @@ from aiohttp import web
 from aws_tools import emulator
 from lambda_front import DOMAIN, LambdaFront, event_of, front
 from lambda_runtimes import runtime
-from servers import CHAT, PATIENCE, Program, chat, clean_environment, frames, post, program, said, urls, wire
+from secrets_manager import fresh_name, secrets_manager
+from servers import (
+    CHAT,
+    PATIENCE,
+    Program,
+    ask,
+    chat,
+    clean_environment,
+    control,
+    frames,
+    post,
+    program,
+    run,
+    said,
+    stats,
+    until,
+    urls,
+    wire,
+)
 
 BOOTSTRAP = Path(__file__).parents[2] / "deploy" / "lambda" / "bootstrap"
 KEY = "a-client-key"
+ASKED = post("Reply with exactly the token PONG", stream=True, headers={"Authorization": f"Bearer {KEY}"})
 
 
 @pytest.fixture
@@ -93,6 +112,62 @@ async def test_what_does_not_start_is_told(settings_file: str, emulator_process:
             assert await asyncio.to_thread(running.wait) == 2
         assert lambda_.init_error is not None
         assert lambda_.init_error["errorType"] == "Runtime.ConfigError"
+
+
+# --- a sign-in that functions share ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[dict[str, str]]:
+    with secrets_manager() as variables:
+        yield variables
+
+
+async def test_functions_share_a_sign_in_and_never_lose_it(aws: dict[str, str], tmp_path: Path) -> None:
+    """Signed in on one machine, renewed by one of two functions while both are asked, found by the next."""
+    place = f"secretsmanager:{fresh_name()}"
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'api_keys = ["{KEY}"]\n')
+    with program("emulator") as emulator_:
+        upstream = emulator_.first_line()
+        control(upstream, "settings", {"auto_approve": True})
+        here = {**aws, **urls(upstream), "CW_PROXY_HOME": str(tmp_path / "home")}
+        done = await asyncio.to_thread(run, "login", "--store", place, "--no-browser", environment=here)
+        assert done.returncode == 0, done.stderr
+        shown = await asyncio.to_thread(run, "status", environment={**here, "CW_PROXY_STORE": place})
+        assert f"Kept in       {place}" in shown.stdout
+        assert not (tmp_path / "home").exists()
+
+        async with front() as one, front() as two:
+            shared = {**aws, "CW_PROXY_STORE": place}
+            with (
+                function(one, str(keys), upstream, **shared) as first,
+                function(two, str(keys), upstream, **shared) as second,
+            ):
+                for lambda_ in (one, two):
+                    assert said((await ask(lambda_.url, ASKED)).body) == "PONG"
+                control(upstream, "expire", {})
+                answers = await asyncio.gather(*(ask(lambda_.url, ASKED) for lambda_ in (one, two)))
+                assert [said(answer.body) for answer in answers] == ["PONG", "PONG"]
+                assert first.err == second.err == b""
+        seen = stats(upstream)
+        assert (seen["refreshes"], seen["refresh_reuse"]) == (1, 0)
+
+        async with front() as later:
+            with function(later, str(keys), upstream, **aws, CW_PROXY_STORE=place):
+                assert said((await ask(later.url, ASKED)).body) == "PONG"
+        done = await asyncio.to_thread(run, "logout", environment={**here, "CW_PROXY_STORE": place})
+        assert done.stdout == "Signed out.\n"
+        done = await asyncio.to_thread(run, "status", environment={**here, "CW_PROXY_STORE": place})
+        assert done.returncode == 4
+
+
+async def test_nobody_signed_in_is_told_to_whoever_asks(aws: dict[str, str], tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'api_keys = ["{KEY}"]\n')
+    async with front() as lambda_:
+        with function(lambda_, str(keys), "http://127.0.0.1:9", **aws, CW_PROXY_STORE=f"secretsmanager:{fresh_name()}"):
+            assert (await ask(lambda_.url, ASKED)).error["code"] == "login_required"
 
 
 # --- AWS's emulator ---------------------------------------------------------------------------------------
@@ -172,7 +247,7 @@ def test_awss_emulator_takes_what_we_answer(settings_file: str, emulator_process
         assert (json.loads(prelude)["statusCode"], body) == (200, b'{"status":"ok"}')
 
 
-async def test_awss_emulator_takes_an_answer_that_breaks_off() -> None:
+async def test_awss_emulator_takes_an_answer_that_breaks_off(tmp_path: Path) -> None:
     """That is, its trailers: the next invocation comes on all the same."""
 
     async def breaking(request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
@@ -184,10 +259,16 @@ async def test_awss_emulator_takes_an_answer_that_breaks_off() -> None:
     async def fine(request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         return web.Response(text="fine")
 
-    with aws_emulator("/bin/sleep", "3600") as (url, runtime_api):
+    started, script = tmp_path / "started", tmp_path / "bootstrap"
+    script.write_text(f"#!/bin/sh\ntouch {started}\nexec sleep 3600\n")
+    script.chmod(0o755)
+    with aws_emulator(script) as (url, runtime_api):
+        first = asyncio.create_task(asyncio.to_thread(invoke, url, "function_url", b"", "/"))
+        # Before that its Runtime API takes nobody.
+        await until(started.exists, "the emulator starts a runtime")
         async with runtime(SimpleNamespace(address=runtime_api), {"/": breaking, "/fine": fine}) as running:
-            for path, end in (("/", b"half an answer"), ("/fine", b"fine")):
-                assert (await asyncio.to_thread(invoke, url, "function_url", b"", path)).endswith(end)
+            assert (await first).endswith(b"half an answer")
+            assert (await asyncio.to_thread(invoke, url, "function_url", b"", "/fine")).endswith(b"fine")
             assert not running.lost.is_set()
 
 
