@@ -32,6 +32,7 @@ from cw_proxy.transports.image_fetch import FetchSettings, ImageFetcher
 if TYPE_CHECKING:
     from cw_proxy.transports.lambda_in import RuntimeApi
 
+_WARM_SECONDS = 5.0
 _KEY_REMEDY = "The key comes from the settings (openai_api_key, CW_PROXY_OPENAI_API_KEY): set one that is accepted."
 
 
@@ -155,8 +156,10 @@ class LambdaApp:
         return self._runtime.lost
 
     async def start(self) -> None:
-        # What Lambda counts as the start is not counted as an answer, and has the whole processor.
-        await self._app.core.warm()
+        # What Lambda counts as the start is not counted as an answer, and has the whole processor; for ten seconds.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WARM_SECONDS):
+                await self._app.core.warm()
         await self._runtime.start()
 
     async def drain(self) -> None:

@@ -126,7 +126,6 @@ class TokenManager:
     async def settled(self) -> None:
         """See interfaces.TokenSource: the service's answer to a renewal is worth the login until it is saved."""
         await self._renewing.landed()
-        await self._reading.landed()
 
     # --- what is known ------------------------------------------------------------------------------------
 

@@ -227,8 +227,7 @@ def invoke(url: str, kind: str, body: bytes, path: str = CHAT) -> bytes:
 
 
 def test_awss_emulator_takes_what_we_answer(settings_file: str, emulator_process: str) -> None:
-    root = str(BOOTSTRAP.parents[2])
-    variables = {"CW_PROXY_CONFIG": settings_file, "LAMBDA_TASK_ROOT": root, **urls(emulator_process)}
+    variables = {"CW_PROXY_CONFIG": settings_file, **urls(emulator_process)}
     with aws_emulator(BOOTSTRAP, **variables) as (url, _):
         # It hands a streamed answer on as it came: the prelude before the body.
         prelude, _, streamed = invoke(url, "function_url", chat("Count from 1 to 20", stream=True)).partition(b"\0" * 8)
@@ -282,6 +281,6 @@ def test_the_bootstrap_takes_the_interpreter_that_it_is_handed(tmp_path: Path) -
         capture_output=True,
         text=True,
         check=True,
-        env={"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": "/task", "PYTHONPATH": "/layer"},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": "/layer"},
     )
-    assert done.stdout == "/task:/layer -m cw_proxy lambda\n"
+    assert done.stdout == f"{BOOTSTRAP.parent}:/layer -m cw_proxy lambda\n"

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import h11
 
 _READ = 256 * 1024
+_HEADERS = 128 * 1024  # bytes: more than either of our servers sends
 Headers = Iterable[tuple[str, str]]
 
 
@@ -24,7 +25,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._http = h11.Connection(h11.CLIENT)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEADERS)
 
     async def request(self, method: str, target: str, headers: Headers, body: bytes | None) -> None:
         """Without a body what follows is sent by `send` and `end`: the headers say how it is framed."""

@@ -42,9 +42,9 @@ class Door(msgspec.Struct, frozen=True):
 
     def check(self, request: Request) -> None:
         """Raises HostRefused; InvalidApiKey where neither a key is demanded nor AWS says who asks."""
-        host = request.header("host")
-        if request.domain is None or host != request.domain:
-            self.guard.check_host({"host": host or ""})
+        host = request.header("host") or ""
+        if request.domain is None or host.lower() != request.domain.lower():
+            self.guard.check_host({"host": host})
         if sum(name == "host" for name, _ in request.headers) > 1:
             raise HostRefused("Send exactly one Host header.")
         if not self.keys and not request.identified:
