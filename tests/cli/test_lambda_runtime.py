@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,13 @@ def test_a_runtime_api_that_nobody_answers_at_ends_it(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Runtime API" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_how_long_a_cold_start_imports(capsys: pytest.CaptureFixture[str]) -> None:
+    """A figure to look at, not a limit; what must not be loaded is in test_layout.py."""
+    imports = "import cw_proxy.cli, cw_proxy.app, cw_proxy.transports.lambda_in.invocation"
+    probe = f"import time; began = time.perf_counter(); {imports}; print(time.perf_counter() - began)"
+    taken = min(float(subprocess.check_output([sys.executable, "-c", probe])) for _ in range(3))
+    assert taken > 0
+    with capsys.disabled():
+        print(f"\nA cold start on Lambda imports for {taken * 1000:.0f} ms.")
