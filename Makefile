@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix golden bench clients lock clean
+.PHONY: help demo test check fix golden bench lambda clients lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,10 @@ golden: $(STAMP) ## Rewrite the golden files; review the diff
 bench: $(STAMP) ## CPU per event and added time to first byte, beside a byte relay and a naive translator
 	$(BIN)/python -m bench
 
+lambda: $(STAMP) ## Build the package for deploy/sam and deploy/serverless (docs/deploy/lambda.md)
+	rm -rf deploy/lambda/dist && $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir deploy/lambda/dist .
+	cp constraints.txt deploy/lambda/dist/
+
 # The acceptance matrix of real clients lives beside the project: CLIENTS_DIR names it, CLIENTS_PREFIX its installs.
 CLIENTS_DIR ?= ../shared/clients
 CLIENTS_PREFIX ?= .venv/clients
@@ -55,4 +59,4 @@ lock: ## Resolve the dependencies afresh into constraints.txt
 	rm -rf .venv-lock
 
 clean: ## Remove what was installed and built
-	rm -rf .venv .venv-lock dist build tests/node/node_modules tests/node/claude-code/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-lock .venv-sam dist build tests/node/node_modules tests/node/claude-code/node_modules tests/node/serverless/node_modules deploy/lambda/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

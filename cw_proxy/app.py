@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -12,13 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cw_proxy.access_log import as_json, as_text
 from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts, region_of
 from cw_proxy.backends.openai_upstream import OpenAIUpstream
 from cw_proxy.backends.openai_upstream.request import Dialect
-from cw_proxy.config import Config, at_openai, check_exposure, uses_openai
+from cw_proxy.config import Config, at_openai, check_exposure, check_lambda_exposure, uses_openai
 from cw_proxy.conversations import Conversations
 from cw_proxy.errors import ConfigError
 from cw_proxy.exchange import Exchange
@@ -38,7 +41,9 @@ from cw_proxy.transports.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
     from cw_proxy.history import History
+    from cw_proxy.transports.lambda_in import RuntimeApi
 
+_WARM_SECONDS = 5.0
 _KEY_REMEDY = "The key comes from the settings (openai_api_key, CW_PROXY_OPENAI_API_KEY): set one that is accepted."
 
 
@@ -53,6 +58,7 @@ class Core:
             upstreams[OpenAIUpstream.name] = _openai(config)
         self.config = config
         self.sender = HttpSender(_sender_settings(config))
+        self._tokens = [tokens for _, tokens in upstreams.values()]
         self._fetch_image = ImageFetcher(FetchSettings()) if config.fetch_images else None
         leading = {name: to for name, to in config.aliases.items() if prefix_of(to, upstreams)}
         exchanges = {name: self._exchange(*upstream, leading) for name, upstream in upstreams.items()}
@@ -77,6 +83,16 @@ class Core:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def warm(self) -> None:
+        """See interfaces.TokenSource."""
+        for tokens in self._tokens:
+            await tokens.warm()
+
+    async def settled(self) -> None:
+        """See interfaces.TokenSource."""
+        for tokens in self._tokens:
+            await tokens.settled()
 
     async def close(self) -> None:
         await self.sender.close()
@@ -150,6 +166,10 @@ class App:
             reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
             raise ConfigError(f"Cannot listen on {self._config.host}:{self._config.port}: {reason}.") from None
 
+    async def serve(self, connected: socket.socket, deadline: float) -> None:
+        """In the place of `start`: answers on a connection that is there already."""
+        await self._server.serve(connected, deadline)
+
     async def drain(self) -> bool:
         """No new questions; waits for the open ones. False when the time limit came first."""
         self.endpoints.draining = True
@@ -170,18 +190,52 @@ class App:
         await self.core.close()
 
 
+class LambdaApp:
+    """The server on Lambda, where nothing listens. `start`, then `drain` and `stop`; `lost` is set when Lambda takes
+    us no more."""
+
+    def __init__(self, config: Config, home: Path, api: RuntimeApi, loops: int = 1) -> None:
+        check_lambda_exposure(config)
+        from cw_proxy.transports.lambda_in import LambdaRuntime
+        from cw_proxy.transports.lambda_in.invocation import Door, Invocations
+
+        # The door has looked at the host, by what Lambda's front says.
+        self._app = App(msgspec.structs.replace(config, host="127.0.0.1", allowed_hosts=["*"]), home)
+        door = Door(Guard.of(config.allowed_hosts, [], []), keys=bool(config.api_keys))
+        invocations = Invocations(api, self._app.serve, door, config.lambda_response_mode)
+        self._runtime = LambdaRuntime(api, invocations, self._app.core.settled, loops)
+
+    @property
+    def lost(self) -> asyncio.Event:
+        return self._runtime.lost
+
+    async def start(self) -> None:
+        # What Lambda counts as the start is not counted as an answer, and has the whole processor; for ten seconds.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WARM_SECONDS):
+                await self._app.core.warm()
+        await self._runtime.start()
+
+    async def drain(self) -> None:
+        await self._runtime.drain()
+
+    async def stop(self) -> None:
+        await self._runtime.stop()
+        await self._app.stop()
+
+
 def token_source(config: Config, home: Path) -> TokenSource:
     region = config.region or DEFAULT_REGION
     if config.access_token is not None:
         return StaticTokenSource(config.access_token, region, config.profile_arn)
     # Here, not above: a process with a ready token needs neither the store nor SSO OIDC.
     from cw_proxy.auth.oidc_boto import BotoOidc
-    from cw_proxy.auth.store import Store
+    from cw_proxy.auth.stores import open_store
 
     def door(region: str) -> BotoOidc:
         return BotoOidc(region, endpoint_url=config.oidc_url, proxy=config.upstream_proxy)
 
-    return TokenManager(Store(home), door, region=region)
+    return TokenManager(open_store(config.store, home), door, region=region)
 
 
 def _openai(config: Config) -> tuple[Backend, TokenSource]:

@@ -35,6 +35,7 @@ Limit = Annotated[int, Meta(ge=0)]
 # It becomes part of a host's name, where a bearer token goes.
 Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
 ProfileArn = Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:[a-z]+:[a-z0-9-]{1,40}:\d{12}:profile/[A-Za-z0-9]+\Z")]
+StorePlace = Annotated[str, Meta(pattern=r"^(files|keyring|secretsmanager:[A-Za-z0-9/_+=.@:!-]{1,2000})\Z")]
 # upstream.md §1.3, Origin
 Origin = Literal[
     "AI_EDITOR", "CHATBOT", "CLI", "CONSOLE", "DOCUMENTATION", "GITLAB", "IDE", "INLINE_CHAT", "KIRO_CLI", "KIRO_WEB",
@@ -134,8 +135,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     )
     simple_api: bool = _setting(False, "Serve the simple API at `/api/completions`, `/api/completions/stream`.")
     default_model: str = _setting("auto", "What these two ask where a client names no model.")
-    store: Literal["files", "keyring"] | None = _setting(
-        None, "Where `login` keeps secrets: `files` (0600) or `keyring`; by default where they are, else files."
+    store: StorePlace | None = _setting(
+        None,
+        "Where the sign-in is kept: `files` (0600), `keyring`, or `secretsmanager:NAME` for a secret of AWS; by "
+        "default where it is in the home folder, else files.",
+    )
+    lambda_auth_type: Literal["NONE", "AWS_IAM"] = _setting(
+        "NONE", "On Lambda: with `AWS_IAM` whoever AWS has authenticated needs no client key."
+    )
+    lambda_response_mode: Literal["auto", "streaming", "buffered"] = _setting(
+        "auto",
+        "On Lambda: `auto` streams to Function URLs, `streaming` to REST APIs as well, `buffered` to none.",
     )
     access_log: Literal["off", "text", "json"] = _setting(
         "off", "A line on stderr for each exchange, for people or as JSON; never bodies, paths or keys."
@@ -230,11 +240,16 @@ def load(
     flags: Mapping[str, Any] | None = None,
     *,
     path: Path | None = None,
+    text: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Config:
-    """Reads and joins all sources. Flags that are None were not given. Raises ConfigError."""
+    """Reads and joins all sources. Flags that are None were not given; `text` stands for a file that is kept elsewhere.
+    Raises ConfigError."""
     file = path or config_path(environment)
-    settings = _checked(_from_file(file, required=path is not None), f"in {file}")
+    if text is None:
+        settings = _checked(_from_file(file, required=path is not None), f"in {file}")
+    else:
+        settings = _checked(_from_text(text, str(file)), f"in {file}")
     settings |= _checked(_from_environment(environment), "in the environment")
     settings |= _checked(
         {name: value for name, value in (flags or {}).items() if value is not None}, "on the command line"
@@ -244,6 +259,13 @@ def load(
     _check_networks("trusted_proxies", config.trusted_proxies)
     check_names(config.prompt_templates)
     return config
+
+
+def _from_text(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigError(f"The settings in {name} are not valid TOML: {fault}.") from None
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
@@ -414,6 +436,15 @@ def check_exposure(config: Config) -> None:
         raise ConfigError(
             f"Listening on {config.host} would let anyone on the network use your login. "
             "Demand a client key: --api-key KEY, or CW_PROXY_API_KEYS."
+        )
+
+
+def check_lambda_exposure(config: Config) -> None:
+    """A function's URL is open to the world. Raises ConfigError."""
+    if config.lambda_auth_type == "NONE" and not config.api_keys:
+        raise ConfigError(
+            "Without client keys anyone who finds the function's URL could use your login. Set api_keys, or have AWS "
+            "authenticate callers and say so: lambda_auth_type = AWS_IAM."
         )
 
 

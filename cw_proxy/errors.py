@@ -274,6 +274,21 @@ class UpstreamTimeout(ProxyError):
     default_code = "upstream_timeout"
 
 
+class TimeIsUp(ProxyError):
+    """What the proxy runs in is stopped before the answer can be complete: a Lambda function has a time limit."""
+
+    status = 504
+    type = "timeout_error"
+    default_code = "time_is_up"
+
+
+class AnswerTooLarge(ProxyError):
+    """The way back to the client takes no answer of this size in one piece; a streamed one passes."""
+
+    default_code = "answer_too_large"
+    should_retry = False
+
+
 # --- the proxy itself -------------------------------------------------------------------------------------
 
 

@@ -285,3 +285,9 @@ class TokenSource(Protocol):
 
     async def remember_profile(self, arn: str) -> None:
         """Later credentials carry this profile."""
+
+    async def warm(self) -> None:
+        """Reads what is kept, so that the first to ask waits less. Renews nothing, and raises nothing."""
+
+    async def settled(self) -> None:
+        """Returns once nothing is under way that may not be stopped halfway, such as the renewal of a token."""

@@ -75,6 +75,8 @@ ERRORS = {
     "`tool_choice_unmet`, `invalid_structured_output`. On the prompt socket `no_bracketed_value`, `answer_incomplete`.",
     "EmptyUpstreamResponse": "The service ended its answer without any content. Tried twice before you see it.",
     "UpstreamTimeout": "The service was silent for `stall_timeout`, or an answer took longer than `request_timeout`.",
+    "TimeIsUp": "On Lambda: the answer would not be complete within the function's timeout.",
+    "AnswerTooLarge": "On Lambda: an answer in one piece has more than 6 MB, or headers of more than 16 KB.",
     "ShuttingDown": "SIGTERM has come: open streams end, new requests are refused. Carries `Retry-After`.",
     "Overloaded": "`max_streams` requests are being answered. Carries `Retry-After`.",
     "BrokenState": "The login's files cannot be read or written. The message names the file.",

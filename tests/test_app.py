@@ -10,15 +10,17 @@ from typing import Any
 
 import aiohttp
 import pytest
+from lambda_front import front
 from msgspec.structs import replace
 from servers import NOBODY, TOKEN, Answer, ask, frames, login, post, proxy, request, said, settings, until, wire
 
-from cw_proxy.app import App, Core
+from cw_proxy.app import App, Core, LambdaApp
 from cw_proxy.auth.store import Store
 from cw_proxy.config import Config
 from cw_proxy.emulator import Emulator
 from cw_proxy.errors import ConfigError
 from cw_proxy.secret import Secret
+from cw_proxy.transports.lambda_in import RuntimeApi
 
 PONG = "Reply with exactly the token PONG"
 READY = request("GET", "/health/ready")
@@ -405,3 +407,36 @@ async def test_lines_for_people(emulator: Emulator, capsys: pytest.CaptureFixtur
 async def test_without_the_setting_there_are_no_lines(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     await ask(app.url, post(PONG))
     assert capsys.readouterr().err == ""
+
+
+# --- on Lambda --------------------------------------------------------------------------------------------
+
+
+async def test_a_function_whose_url_is_open_to_the_world_needs_a_key(emulator: Emulator) -> None:
+    with pytest.raises(ConfigError, match="api_keys"):
+        LambdaApp(settings(emulator.url), Path("/nonexistent"), RuntimeApi("127.0.0.1:9"))
+
+
+async def test_on_lambda_the_whole_app_answers(emulator: Emulator) -> None:
+    config = settings(emulator.url, api_keys=[Secret("a-key")])
+    async with front() as lambda_:
+        app = LambdaApp(config, Path("/nonexistent"), RuntimeApi(lambda_.address))
+        await app.start()
+        answer = await ask(lambda_.url, post(PONG, stream=True, headers={"Authorization": "Bearer a-key"}))
+        assert said(answer.body) == "PONG"
+        assert (await ask(lambda_.url, post(PONG))).error["code"] == "invalid_api_key"
+        page = {"Authorization": "Bearer a-key", "Origin": "https://evil.example"}
+        assert (await ask(lambda_.url, post(PONG, headers=page))).error["code"] == "origin_refused"
+        await app.drain()
+        assert not app.lost.is_set()
+        await app.stop()
+
+
+async def test_on_lambda_whom_aws_has_authenticated_needs_no_key(emulator: Emulator) -> None:
+    config = settings(emulator.url, lambda_auth_type="AWS_IAM")
+    async with front(authorizer={"iam": {"userId": "AIDA"}}) as known, front() as unknown:
+        for lambda_, status in ((known, 200), (unknown, 401)):
+            app = LambdaApp(config, Path("/nonexistent"), RuntimeApi(lambda_.address))
+            await app.start()
+            assert (await ask(lambda_.url, post(PONG))).status == status
+            await app.stop()

@@ -109,6 +109,8 @@ def a_text_for(doc: SettingDoc) -> str:
         "rate_limit_store": "redis://store.example",
         "openai_limit_name": "max_tokens",
         "prompt_templates": "MY_TEMPLATE",
+        "lambda_auth_type": "AWS_IAM",
+        "lambda_response_mode": "streaming",
     }
     if doc.name in chosen:
         return chosen[doc.name]

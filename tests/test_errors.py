@@ -51,6 +51,8 @@ TABLE: dict[type[ProxyError], tuple[int, str, str, dict[str, str]]] = {
     errors.DemandUnmet: (502, "upstream_error", "demand_unmet", {"x-should-retry": "false"}),
     errors.EmptyUpstreamResponse: (502, "upstream_error", "empty_upstream_response", {}),
     errors.UpstreamTimeout: (504, "timeout_error", "upstream_timeout", {}),
+    errors.TimeIsUp: (504, "timeout_error", "time_is_up", {}),
+    errors.AnswerTooLarge: (500, "server_error", "answer_too_large", NO_RETRY),
     errors.ShuttingDown: (503, "server_error", "shutting_down", {}),
     errors.Overloaded: (503, "server_error", "overloaded", {}),
     errors.BrokenState: (500, "server_error", "broken_state", {"x-should-retry": "false"}),

@@ -72,3 +72,10 @@ def test_the_pure_core_loads_no_sockets() -> None:
 
 def test_the_server_loads_no_boto() -> None:
     assert not loaded_by("import cw_proxy.app") & {"boto3", "botocore", "keyring", "rich", "click"}
+
+
+def test_a_function_on_lambda_starts_without_what_it_need_not_have() -> None:
+    """A cold start is paid by whoever asks first: with a ready token nothing of this is used."""
+    started = "import cw_proxy.cli, cw_proxy.app, cw_proxy.transports.lambda_in.invocation"
+    unused = {"boto3", "botocore", "keyring", "rich", "jsonschema", "nats", "opentelemetry", "grpc", "cryptography"}
+    assert not loaded_by(started) & unused

@@ -188,6 +188,10 @@ class SignedOut:
 
     async def remember_profile(self, arn: str) -> None: ...
 
+    async def warm(self) -> None: ...
+
+    async def settled(self) -> None: ...
+
 
 async def test_nobody_needs_to_be_signed_in_for_the_other_upstream() -> None:
     doors = Doors(openai=[models("gpt-5"), said("hello"), said("hello")], default="openai")

@@ -23,6 +23,11 @@ class Flight(Generic[T]):
             self._task.add_done_callback(_retrieve)
         return self._task
 
+    async def landed(self) -> None:
+        """Waits for the run under way, if there is one, and not for what becomes of it."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
     async def join(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return await asyncio.shield(self.start(work))
 

@@ -14,7 +14,7 @@ import msgspec
 from cw_proxy.auth import flow
 from cw_proxy.auth.driver import Door, drive
 from cw_proxy.auth.records import Login
-from cw_proxy.auth.store import Stamp, Store, Writer
+from cw_proxy.auth.store import Stamp, TokenStore, TokenWriter
 from cw_proxy.errors import BrokenState, LoginRequired, UpstreamError
 from cw_proxy.secret import Secret
 
@@ -29,7 +29,7 @@ class Renewer:
 
     def __init__(
         self,
-        store: Store,
+        store: TokenStore,
         connect: Callable[[str], Door],
         *,
         clock: Callable[[], float],
@@ -50,25 +50,29 @@ class Renewer:
             self._swept = True
         # The stamp first: a change in between is then noticed at the next look.
         stamp = self._store.stamp()
-        return stamp, self._load()
+        return stamp, self._unless_unsaved(self._store.load())
 
     def renew(self, known: Login | None, rejected: Secret | None) -> tuple[Stamp | None, Login | None]:
         with self._store.writing() as files:
-            stored = self._load()
-            if stored is None:
-                raise not_signed_in()
-            if not self._newer(stored, known):
-                stored = self._ask(files, stored, rejected)
+            while True:
+                stored = self._unless_unsaved(files.load())
+                if stored is None:
+                    raise not_signed_in()
+                if self._newer(stored, known):
+                    break
+                if files.claim():
+                    stored = self._ask(files, stored, rejected)
+                    break
             return self._store.stamp(), stored
 
     def save_profile(self, arn: str) -> None:
         with self._store.writing() as files:
-            stored = self._load()
-            if stored is not None and stored.profile_arn != arn:
-                files.save(msgspec.structs.replace(stored, profile_arn=arn))
+            while (stored := self._unless_unsaved(files.load())) is not None and stored.profile_arn != arn:
+                if files.claim():
+                    files.save(msgspec.structs.replace(stored, profile_arn=arn))
+                    break
 
-    def _load(self) -> Login | None:
-        stored = self._store.load()
+    def _unless_unsaved(self, stored: Login | None) -> Login | None:
         if stored is not None and self._unsaved is not None and stored.refresh_token == self._unsaved[0]:
             return self._unsaved[1]
         return stored
@@ -79,11 +83,11 @@ class Renewer:
             return False
         return stored.alive(self._clock() + STILL_SERVES)
 
-    def _ask(self, files: Writer, stored: Login, rejected: Secret | None) -> Login:
+    def _ask(self, files: TokenWriter, stored: Login, rejected: Secret | None) -> Login:
         answer = self._refresh(stored)
         if isinstance(answer, flow.Refused) and answer.error in flow.DEAD_LOGIN:
             # A writer that takes no lock may have rotated the token under us: its refresh token then differs.
-            newer = self._store.load()
+            newer = files.load()
             if newer is None or newer.refresh_token in (None, stored.refresh_token):
                 return _bury(files, stored, rejected, self._clock())
             stored, answer = newer, self._refresh(newer)
@@ -101,7 +105,7 @@ class Renewer:
             self._door = region, self._connect(region)
         return self._door[1]
 
-    def _save(self, files: Writer, old: Login, new: Login) -> None:
+    def _save(self, files: TokenWriter, old: Login, new: Login) -> None:
         try:
             files.save(new)
         except BrokenState as error:
@@ -111,7 +115,7 @@ class Renewer:
             self._unsaved = None
 
 
-def _bury(files: Writer, login: Login, rejected: Secret | None, now: float) -> Login:
+def _bury(files: TokenWriter, login: Login, rejected: Secret | None, now: float) -> Login:
     """The session is over. An access token that still lives, and was not refused, serves to its end."""
     if login.alive(now) and login.access_token != rejected:
         kept = msgspec.structs.replace(login, refresh_token=None)

@@ -7,7 +7,7 @@ Writers hold the lock from the reading they decide by to the writing, so two of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -32,6 +32,43 @@ LOCK_SECONDS = 60.0
 Keep = Literal["files", "keyring"]
 Stamp = tuple[int, int, int]
 T = TypeVar("T")
+
+
+class TokenStore(Protocol):
+    """A place where sign-ins are kept, here and elsewhere. Blocks; raises BrokenState."""
+
+    def load(self) -> Login | None: ...
+
+    def load_registration(self) -> Registration | None: ...
+
+    def kept(self) -> str:
+        """Where the secrets are now, as the setting `store` has it."""
+
+    def stamp(self) -> Stamp | None:
+        """At once: a value that has changed when the tokens may have."""
+
+    def sweep(self) -> None:
+        """At start: removes what killed writers left."""
+
+    def writing(self) -> AbstractContextManager[TokenWriter]: ...
+
+
+class TokenWriter(Protocol):
+    """What a writer may do, from the reading it decides by to the writing."""
+
+    def load(self) -> Login | None: ...
+
+    def claim(self) -> bool:
+        """Whether what was loaded is ours alone to replace now; if not, load again and look whether there still is
+        something to do. Without a claim `save` replaces whatever is there."""
+
+    def save(self, login: Login, keep: Keep | None = None) -> None: ...
+
+    def save_registration(self, registration: Registration, keep: Keep | None = None) -> None: ...
+
+    def rehearse(self, keep: Keep | None) -> None: ...
+
+    def remove(self) -> None: ...
 
 
 class Safe(Protocol):
@@ -99,7 +136,7 @@ class Store:
         make_private_folder(self.home)
         with self._lock.hold(timeout):
             sweep(self.home, (TOKENS, REGISTRATION))
-            yield Writer(self.home, self._safe)
+            yield Writer(self, self._safe)
 
     def _read(self, name: str) -> bytes | None:
         return read_private(self.home / name)
@@ -132,9 +169,17 @@ class Store:
 class Writer:
     """What may be done under the lock."""
 
-    def __init__(self, home: Path, safe: Callable[[], Safe]) -> None:
-        self._home = home
+    def __init__(self, store: Store, safe: Callable[[], Safe]) -> None:
+        self._store = store
+        self._home = store.home
         self._safe = safe
+
+    def load(self) -> Login | None:
+        return self._store.load()
+
+    def claim(self) -> bool:
+        """Whoever has the lock is alone."""
+        return True
 
     def save(self, login: Login, keep: Keep | None = None) -> None:
         self._save(TOKENS, render_login(login), keep)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -16,7 +17,7 @@ from cw_proxy.auth.driver import Door
 from cw_proxy.auth.flight import Flight
 from cw_proxy.auth.records import Login
 from cw_proxy.auth.renewer import Renewer, ended, not_signed_in
-from cw_proxy.auth.store import Stamp, Store
+from cw_proxy.auth.store import Stamp, TokenStore
 from cw_proxy.errors import LoginRequired, ProxyError
 from cw_proxy.interfaces import Credential
 from cw_proxy.secret import Secret
@@ -63,6 +64,12 @@ class StaticTokenSource:
     async def remember_profile(self, arn: str) -> None:
         self._profile_arn = arn
 
+    async def warm(self) -> None:
+        """It is at hand."""
+
+    async def settled(self) -> None:
+        """Nothing is ever under way."""
+
 
 def service_region(profile_arn: str | None, default: str) -> str:
     """The region that serves a profile is in its ARN; where its owner signs in has nothing to do with it."""
@@ -77,7 +84,7 @@ class TokenManager:
 
     def __init__(
         self,
-        store: Store,
+        store: TokenStore,
         connect: Callable[[str], Door],
         *,
         region: str = DEFAULT_REGION,
@@ -110,6 +117,15 @@ class TokenManager:
         """Keeps the ARN of the profile that calls are made with, for this process and the next."""
         await asyncio.to_thread(self._renewer.save_profile, arn)
         await self._reading.join(self._read)
+
+    async def warm(self) -> None:
+        """See interfaces.TokenSource. Who asks is told what is wrong; here nobody does."""
+        with suppress(ProxyError):
+            await self._look()
+
+    async def settled(self) -> None:
+        """See interfaces.TokenSource: the service's answer to a renewal is worth the login until it is saved."""
+        await self._renewing.landed()
 
     # --- what is known ------------------------------------------------------------------------------------
 

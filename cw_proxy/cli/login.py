@@ -6,7 +6,7 @@ In: switches and a person with a browser. Out: files in the home folder, lines o
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,22 +15,25 @@ from cw_proxy.cli import settings
 if TYPE_CHECKING:
     from cw_proxy.auth.flow import Place, ShowCode, SignedIn
     from cw_proxy.auth.records import Login
-    from cw_proxy.auth.store import Store
-
-Keep = Literal["files", "keyring"]
+    from cw_proxy.auth.store import TokenStore
+    from cw_proxy.config import Config
 
 
 @click.command()
 @click.option("--start-url", metavar="URL", help="Your organisation's start URL.  [default: AWS Builder ID]")
 @click.option("--region", metavar="REGION", help="The region of your organisation's sign-in.  [default: us-east-1]")
 @click.option("--no-browser", is_flag=True, help="Only show the address; open it on any device.")
-@click.option("--store", "keep", type=click.Choice(["files", "keyring"]), help="Where secrets go.  [default: files]")
-def login(start_url: str | None, region: str | None, no_browser: bool, keep: Keep | None) -> None:
+@click.option("--store", "place", metavar="PLACE", help="files, keyring or secretsmanager:NAME.  [default: files]")
+def login(start_url: str | None, region: str | None, no_browser: bool, place: str | None) -> None:
     """Sign in with AWS Builder ID or IAM Identity Center.
 
     Shows a code to confirm in the browser and waits until that is done. Signing in again replaces the sign-in.
+    A secret of AWS's Secrets Manager is for machines that share a sign-in, such as Lambda's.
     """
-    store, keep = _store(), keep or settings.load().store
+    from cw_proxy.auth.stores import keep_of
+
+    config = settings.load(store=place)
+    store, keep = _store(config), keep_of(config.store)
     # Before the person is sent to the browser: is the home writable, and what is there readable?
     store.load()
     with store.writing() as files:
@@ -45,8 +48,12 @@ def login(start_url: str | None, region: str | None, no_browser: bool, keep: Kee
 @click.command()
 def logout() -> None:
     """Forget the sign-in: tokens and registration are removed from this machine."""
-    store = _store()
-    if not store.home.is_dir():
+    from cw_proxy.auth.stores import SECRETS_MANAGER
+    from cw_proxy.config import home
+
+    config = settings.load()
+    store = _store(config)
+    if not home().is_dir() and not (config.store or "").startswith(SECRETS_MANAGER):
         click.echo("Not signed in.")
         return
     with store.writing() as files:
@@ -63,10 +70,11 @@ def status(as_json: bool) -> None:
 
     from cw_proxy.auth.renewer import ended, not_signed_in
 
-    if settings.load().access_token is not None:
+    config = settings.load()
+    if config.access_token is not None:
         click.echo(json.dumps({"signed_in": True, "store": "settings"}) if as_json else _WITHOUT_LOGIN)
         return
-    store, now = _store(), time.time()
+    store, now = _store(config), time.time()
     login = store.load()
     facts = _facts(store, login, now)
     if as_json:
@@ -85,11 +93,11 @@ _WITHOUT_LOGIN = "Signed in with the access token from the settings (CW_PROXY_AC
 # --- settings -----------------------------------------------------------------------------------------------
 
 
-def _store() -> Store:
-    from cw_proxy.auth.store import Store
+def _store(config: Config) -> TokenStore:
+    from cw_proxy.auth.stores import open_store
     from cw_proxy.config import home
 
-    return Store(home())
+    return open_store(config.store, home())
 
 
 # --- signing in ---------------------------------------------------------------------------------------------
@@ -106,7 +114,7 @@ def _place(start_url: str | None, region: str | None) -> Place:
     return Place(start_url or BUILDER_ID_START_URL, region or BUILDER_ID_REGION)
 
 
-def _sign_in(store: Store, place: Place, *, opens_browser: bool) -> SignedIn:
+def _sign_in(store: TokenStore, place: Place, *, opens_browser: bool) -> SignedIn:
     import time
 
     from cw_proxy.auth.driver import drive
@@ -168,7 +176,7 @@ def _has_display() -> bool:
 # --- telling ------------------------------------------------------------------------------------------------
 
 
-def _facts(store: Store, login: Login | None, now: float) -> dict[str, Any]:
+def _facts(store: TokenStore, login: Login | None, now: float) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     from cw_proxy.auth.records import TIME_FORMAT
@@ -191,11 +199,12 @@ def _described(login: Login, facts: dict[str, Any], now: float) -> str:
     from cw_proxy.config import home
 
     end = "renewed when needed" if login.refreshable else "then sign in again"
-    path = home() / TOKENS
+    kept = facts["store"]
+    place = home() / TOKENS if kept in ("files", "keyring") else kept
     lines = [
         f"Signed in to  {_name(login)}",
         f"Access token  {in_words(login.expires_at - now)}, {end}",
-        f"Kept in       {path}" + (", secrets in the keyring" if facts["store"] == "keyring" else ""),
+        f"Kept in       {place}" + (", secrets in the keyring" if kept == "keyring" else ""),
     ]
     if login.profile_arn:
         lines.append(f"Profile       {login.profile_arn}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cw_proxy.cli import settings
-from cw_proxy.cli.serve import Signals, until_signalled
+from cw_proxy.cli.serve import Signals, until_signalled_or_lost
 
 if TYPE_CHECKING:
     import asyncio
@@ -131,20 +131,12 @@ def _warn(words: str) -> None:
 
 async def _work(worker: NatsWorker) -> None:
     """Until a signal, or until no request will come any more: a supervisor's restart may mend what we cannot."""
-    import asyncio
-
     signals = Signals()
     if not await _done_before(signals.first, worker.connect()):
-        return None
+        return
     await worker.serve()
-    serving, lost = asyncio.ensure_future(until_signalled(worker, signals)), asyncio.ensure_future(worker.lost.wait())
-    await asyncio.wait({serving, lost}, return_when=asyncio.FIRST_COMPLETED)
-    lost.cancel()
-    if serving.done():
-        return serving.result()
-    serving.cancel()
-    await worker.stop()
-    raise worker.fault
+    if not await until_signalled_or_lost(worker, signals):
+        raise worker.fault
 
 
 async def _done_before(signal: asyncio.Event, work: Coroutine[None, None, None]) -> bool:

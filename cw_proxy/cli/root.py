@@ -8,7 +8,21 @@ from typing import NoReturn
 import click
 
 from cw_proxy import __version__, errors
-from cw_proxy.cli import ask, chat, config, demo, emulator, lint, login, models, nats, relay, serve, usage
+from cw_proxy.cli import (
+    ask,
+    chat,
+    config,
+    demo,
+    emulator,
+    lambda_runtime,
+    lint,
+    login,
+    models,
+    nats,
+    relay,
+    serve,
+    usage,
+)
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_BROKEN_STATE, EXIT_LOGIN, EXIT_UPSTREAM = 1, 2, 3, 4, 5
 EXIT_NATS, EXIT_NATS_REFUSED = 6, 7
@@ -33,6 +47,7 @@ COMMANDS = (
     relay.relay,
     nats.nats,
     ask.ask,
+    lambda_runtime.lambda_runtime,
     demo.demo,
     emulator.emulator,
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from cw_proxy.cli import settings
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Server(Protocol):
@@ -95,3 +98,25 @@ async def until_signalled(app: Server, signals: Signals) -> None:
     for task in (draining, again):
         task.cancel()
     await app.stop()
+
+
+class Losable(Server, Protocol):
+    """One that may end by itself."""
+
+    @property
+    def lost(self) -> asyncio.Event: ...
+
+
+async def until_signalled_or_lost(app: Losable, signals: Signals) -> bool:
+    """Whether it was a signal. Either way it is stopped."""
+    import asyncio
+
+    serving, lost = asyncio.ensure_future(until_signalled(app, signals)), asyncio.ensure_future(app.lost.wait())
+    await asyncio.wait({serving, lost}, return_when=asyncio.FIRST_COMPLETED)
+    lost.cancel()
+    if serving.done():
+        serving.result()
+        return True
+    serving.cancel()
+    await app.stop()
+    return False

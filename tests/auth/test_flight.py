@@ -57,3 +57,20 @@ async def test_an_exception_reaches_every_asker_and_none_is_reported_as_unseen()
     del flight, answers
     gc.collect()
     assert seen == []
+
+
+async def test_one_can_wait_for_the_landing_without_asking():
+    gate, flight = asyncio.Event(), Flight[str]()
+    await flight.landed()
+
+    async def work() -> str:
+        await gate.wait()
+        raise RuntimeError("not the waiter's")
+
+    flight.start(work)
+    waiting = asyncio.create_task(flight.landed())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    gate.set()
+    await waiting
+    assert await flight.landed() is None

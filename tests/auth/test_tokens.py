@@ -296,6 +296,21 @@ async def sign_in_at(emulator: Emulator, store: Store) -> None:
         files.save(done.login)
 
 
+async def test_a_refresh_beside_the_requests_can_be_waited_for(manager, service, store, keep, make_login):
+    """Lambda freezes the process between requests: in the middle of a refresh that would cost the login."""
+    keep(make_login(left=14 * MINUTE))
+    await manager.settled()
+    service.gate = threading.Event()
+    assert await token(manager) == "access-0"
+    settling = asyncio.create_task(manager.settled())
+    await asyncio.to_thread(service.asked.wait, 30)
+    assert not settling.done()
+    service.gate.set()
+    await settling
+    assert store.load().access_token == Secret("access-1")
+    await StaticTokenSource(Secret("x")).settled()
+
+
 # --- what a credential is ---------------------------------------------------------------------------------
 
 

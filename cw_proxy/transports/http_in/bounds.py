@@ -8,10 +8,12 @@ from cw_proxy.forwarded import Network
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Seconds: silence before a ping, and a write's patience."""
+    """Seconds: silence before a ping, and a write's patience; and the loop's time by which an answer must have ended,
+    if there is one."""
 
     ping: float
     write: float
+    deadline: float | None = None
 
 
 class SocketBounds(msgspec.Struct, frozen=True):

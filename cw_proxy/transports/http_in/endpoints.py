@@ -29,6 +29,7 @@ from cw_proxy.metrics import CONTENT_TYPE, Metrics
 from cw_proxy.protocols import protocols
 from cw_proxy.router import Router
 from cw_proxy.transports.http_in.bounds import Bounds
+from cw_proxy.transports.http_in.deadline import deadline_of, ended_by
 from cw_proxy.transports.http_in.routes import Routes, record_of
 from cw_proxy.transports.http_in.sockets import Sockets
 from cw_proxy.transports.http_in.stream import stream_answer
@@ -114,10 +115,13 @@ class Endpoints:
         if request.method == "POST":
             check_json(request.headers)
         with self.counted(client):
-            body = await self._body(request) if request.method == "POST" else b""
-            answer = await self.front.answer(protocol, caller, body, extra, record_of(request))
+            deadline = deadline_of(request)
+            async with ended_by(deadline):
+                body = await self._body(request) if request.method == "POST" else b""
+                answer = await self.front.answer(protocol, caller, body, extra, record_of(request))
             if isinstance(answer, Streamed):
-                return await stream_answer(request, answer.batches, answer.encoder, extra, self.bounds.timing)
+                timing = msgspec.structs.replace(self.bounds.timing, deadline=deadline)
+                return await stream_answer(request, answer.batches, answer.encoder, extra, timing)
             return await self._sent(request, answer.body, extra)
 
     async def admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]:

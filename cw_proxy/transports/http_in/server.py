@@ -38,7 +38,9 @@ SERVER = f"cw-proxy/{__version__}"
 class _Protocol(RequestHandler):
     """A connection. What aiohttp itself refuses (no HTTP, headers too long) is answered as JSON too."""
 
-    __slots__ = ()
+    __slots__ = ("deadline",)
+
+    deadline: float | None
 
     def handle_error(
         self,
@@ -63,7 +65,12 @@ class _Server(web.Server):
         self._settings = settings
 
     def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=asyncio.get_running_loop(), **self._settings)
+        return self.connection(None)
+
+    def connection(self, deadline: float | None) -> RequestHandler:
+        made = _Protocol(self, loop=asyncio.get_running_loop(), **self._settings)
+        made.deadline = deadline
+        return made
 
 
 class HttpServer:
@@ -79,10 +86,20 @@ class HttpServer:
 
     async def start(self, host: str, port: int) -> None:
         """Raises OSError when the address cannot be had."""
-        self._server = _Server(self._handle, keepalive_timeout=KEEPALIVE, auto_decompress=False, access_log=None)
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server, host, port, backlog=BACKLOG, reuse_address=True)
+        self._listener = await loop.create_server(self._made(), host, port, backlog=BACKLOG, reuse_address=True)
         self.url = url_of(self._listener.sockets[0])
+
+    async def serve(self, connected: socket.socket, deadline: float | None = None) -> None:
+        """Takes over a connection that came another way; what is asked on it is answered by `deadline`, in the loop's
+        time. Returns at once."""
+        server = self._made()
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: server.connection(deadline), connected)
+
+    def _made(self) -> _Server:
+        if self._server is None:
+            self._server = _Server(self._handle, keepalive_timeout=KEEPALIVE, auto_decompress=False, access_log=None)
+        return self._server
 
     async def stop(self) -> None:
         """Closes the socket and every connection, with whatever is still open on it."""

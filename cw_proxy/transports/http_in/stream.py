@@ -17,6 +17,7 @@ from cw_proxy.errors import ProxyError
 from cw_proxy.events import Event, Fail
 from cw_proxy.interfaces import Encoder
 from cw_proxy.transports.http_in.bounds import Timing
+from cw_proxy.transports.http_in.deadline import ended_by
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -44,21 +45,24 @@ async def stream_answer(
     writer = _Writer(response, request, timing, encoder.ping)
     async with aclosing(batches):
         try:
-            await _relay(batches, encoder, writer)
+            await _relay(batches, encoder, writer, timing.deadline)
         finally:
             writer.close()
     return response
 
 
-async def _relay(batches: AsyncGenerator[list[Event], None], encoder: Encoder, writer: _Writer) -> None:
+async def _relay(
+    batches: AsyncGenerator[list[Event], None], encoder: Encoder, writer: _Writer, deadline: float | None
+) -> None:
     last = b""
     try:
-        async for events in batches:
-            data = encoder.feed(events)
-            if encoder.ended:
-                last = data
-                break
-            await writer.write(data)
+        async with ended_by(deadline):
+            async for events in batches:
+                data = encoder.feed(events)
+                if encoder.ended:
+                    last = data
+                    break
+                await writer.write(data)
     except ProxyError as error:
         if not writer.begun:
             raise
