@@ -199,8 +199,12 @@ class LambdaApp:
         from cw_proxy.transports.lambda_in import LambdaRuntime
         from cw_proxy.transports.lambda_in.invocation import Door, Invocations
 
-        # The door has looked at the host, by what Lambda's front says.
-        self._app = App(msgspec.structs.replace(config, host="127.0.0.1", allowed_hosts=["*"]), home)
+        # The door has looked at the host, by what Lambda's front says; whose address that is, it says as well, and the
+        # connection to the server is one within this process.
+        trusted = [*config.trusted_proxies, "127.0.0.1"]
+        self._app = App(
+            msgspec.structs.replace(config, host="127.0.0.1", allowed_hosts=["*"], trusted_proxies=trusted), home
+        )
         door = Door(Guard.of(config.allowed_hosts, [], []), keys=bool(config.api_keys))
         invocations = Invocations(api, self._app.serve, door, config.lambda_response_mode)
         self._runtime = LambdaRuntime(api, invocations, self._app.core.settled, loops)

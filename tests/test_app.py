@@ -440,3 +440,18 @@ async def test_on_lambda_whom_aws_has_authenticated_needs_no_key(emulator: Emula
             await app.start()
             assert (await ask(lambda_.url, post(PONG))).status == status
             await app.stop()
+
+
+async def test_on_lambda_limits_count_the_addresses_that_lambda_tells(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those that a client writes, and not one for all."""
+    config = settings(emulator.url, lambda_auth_type="AWS_IAM", rate_limit_max=1)
+    async with front(authorizer={"iam": {"userId": "AIDA"}}) as lambda_:
+        app = LambdaApp(config, Path("/nonexistent"), RuntimeApi(lambda_.address))
+        await app.start()
+        invented = [post(PONG, headers={"X-Forwarded-For": f"192.0.2.{number}"}) for number in (1, 2)]
+        assert [(await ask(lambda_.url, data)).status for data in invented] == [200, 429]
+        monkeypatch.setattr("lambda_front.ADDRESS", "198.51.100.99")
+        assert (await ask(lambda_.url, post(PONG))).status == 200
+        await app.stop()
