@@ -34,7 +34,7 @@ class Metrics:
         except ImportError:
             raise ConfigError("'metrics' needs a library: pip install 'cw-proxy[metrics]'.") from None
         # When a series began is a series more for each, and nobody asks.
-        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call] # the library leaves out its `-> None`
         self._knows = knows
         self._outcomes = {OK, CLIENT_GONE, *_codes()}
         self._generate = prometheus.generate_latest
