@@ -109,7 +109,9 @@ def nats_server() -> Iterator[Server]:
 def worker(arguments: list[str], environment: Mapping[str, str], server: Server) -> Iterator[Server]:
     """A worker of that NATS server, once it listens."""
     url = f"nats://127.0.0.1:{server.port}"
-    with _started([*arguments, "--config", os.devnull, "--nats-server", url], environment, stderr=subprocess.PIPE) as process:
+    with _started(
+        [*arguments, "--config", os.devnull, "--nats-server", url], environment, stderr=subprocess.PIPE
+    ) as process:
         _await(process, "Listening for requests")
         yield Server(process, server.port)
 
