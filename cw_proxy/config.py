@@ -10,19 +10,17 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from cw_proxy.errors import ConfigError
 from cw_proxy.filters.references import OnLicensedCode
-from cw_proxy.forwarded import networks
 from cw_proxy.prompt_templates import check_names
 from cw_proxy.secret import Secret
+from cw_proxy.urls import check_networks, check_proxy, check_store, check_url, is_loopback, without_password
 
 ENVIRONMENT_PREFIX = "CW_PROXY_"
 OPENAI_URL = "https://api.openai.com/v1"
@@ -256,7 +254,7 @@ def load(
     )
     config = _converted(_borrowed(_converted(settings), environment) | settings)
     _check_urls(config)
-    _check_networks("trusted_proxies", config.trusted_proxies)
+    check_networks("trusted_proxies", config.trusted_proxies)
     check_names(config.prompt_templates)
     return config
 
@@ -382,52 +380,7 @@ def _check_urls(config: Config) -> None:
     if config.upstream_proxy is not None:
         check_proxy("upstream_proxy", config.upstream_proxy)
     if config.rate_limit_store is not None:
-        _check_store("rate_limit_store", config.rate_limit_store)
-
-
-def _check_networks(name: str, written: list[str]) -> None:
-    for one in written:
-        try:
-            networks([one])
-        except ValueError as fault:
-            raise ConfigError(f"{name!r} holds {one!r}, which is no address and no CIDR: {fault}.") from None
-
-
-def _check_store(name: str, store: Secret) -> None:
-    """Raises ConfigError; the URL may hold a password and is not shown."""
-    try:
-        parts = urlsplit(store.reveal())
-        valid = parts.scheme in ("redis", "rediss", "valkey", "valkeys") and bool(parts.hostname) and parts.port != 0
-        # What is shown of settings hides a password before the @ only.
-        valid = valid and not parts.query and not parts.fragment
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ConfigError(f"{name!r} must be redis(s)://[USER:PASSWORD@]HOST[:PORT][/NUMBER].")
-
-
-def check_proxy(name: str, proxy: Secret) -> None:
-    """Raises ConfigError; the URL may hold a password and is not shown."""
-    try:
-        parts = urlsplit(proxy.reveal())
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ConfigError(f"{name!r} must be http(s)://[USER:PASSWORD@]HOST[:PORT].")
-
-
-def check_url(name: str, url: str) -> None:
-    """A bearer token goes there: https, or plain http to this machine only. Raises ConfigError."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigError(f"{name!r} is not a URL.") from None
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigError(f"{name!r} must be http(s)://HOST[:PORT][/PATH].")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigError(f"{name!r} must be https: plain http is for loopback only.")
+        check_store("rate_limit_store", config.rate_limit_store)
 
 
 def check_exposure(config: Config) -> None:
@@ -448,29 +401,12 @@ def check_lambda_exposure(config: Config) -> None:
         )
 
 
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def shown(config: Config) -> dict[str, Any]:
     """The settings for people: what is secret is only said to be there."""
     settings = msgspec.structs.asdict(config)
     settings["api_keys"] = ["***"] * len(config.api_keys)
     settings["access_token"] = "***" if config.access_token else None
     settings["openai_api_key"] = "***" if config.openai_api_key else None
-    settings["rate_limit_store"] = _without_password(config.rate_limit_store)
-    settings["upstream_proxy"] = _without_password(config.upstream_proxy)
+    settings["rate_limit_store"] = without_password(config.rate_limit_store)
+    settings["upstream_proxy"] = without_password(config.upstream_proxy)
     return settings
-
-
-def _without_password(secret: Secret | None) -> str | None:
-    url = secret.reveal() if secret else None
-    if url is None or "@" not in url:
-        return url
-    scheme, separator, rest = url.rpartition("@")[0].partition("://")
-    return f"{scheme + separator if rest else ''}***@{url.rpartition('@')[2]}"

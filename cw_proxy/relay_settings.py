@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from cw_proxy.config import is_loopback
 from cw_proxy.errors import ConfigError
 from cw_proxy.secret import Secret
+from cw_proxy.urls import is_loopback
 
 PREFIX = "CW_RELAY_"
 _FILE_VARIABLE = PREFIX + "CONFIG"

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from cw_proxy import __version__
 from cw_proxy.auth import flow
 from cw_proxy.auth.quiet import cap_third_party_loggers
-from cw_proxy.config import check_url, is_loopback
 from cw_proxy.errors import ConfigError, ProxyError, UpstreamProtocol, UpstreamTimeout, UpstreamTls, UpstreamUnavailable
 from cw_proxy.secret import Secret
+from cw_proxy.urls import check_url, is_loopback
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 REFRESH_GRANT = "refresh_token"
