@@ -27,17 +27,21 @@ def as_text(entry: Entry) -> str:
     words = [_time(entry), entry.id, entry.method, entry.route, str(entry.status), entry.outcome]
     shown = {
         "key": entry.key,
-        "model": entry.model,
-        "asked": repr(entry.model_asked) if entry.model_asked is not None else None,
+        "model": _escaped(entry.model),
+        "asked": _escaped(entry.model_asked),
         "stream": {True: "yes", False: "no", None: None}[entry.stream],
         "finish": entry.finish,
         "tokens": f"{entry.input_tokens}+{entry.output_tokens} {entry.tokens_source}" if entry.tokens_source else None,
         "queue": _milliseconds(entry.queue_ms),
         "first": _milliseconds(entry.first_ms),
         "total": _milliseconds(entry.total_ms),
-        "agent": repr(entry.agent) if entry.agent is not None else None,
+        "agent": _escaped(entry.agent),
     }
     return " ".join([*words, *(f"{name}={value}" for name, value in shown.items() if value is not None)])
+
+
+def _escaped(said: str | None) -> str | None:
+    return None if said is None else repr(said)
 
 
 def _time(entry: Entry) -> str:

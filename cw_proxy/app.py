@@ -6,7 +6,6 @@ import asyncio
 import os
 import resource
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,6 +28,7 @@ from cw_proxy.forwarded import networks
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Backend, Options, TokenSource
 from cw_proxy.limits import RateLimits, whole_seconds
+from cw_proxy.line_writer import LineWriter
 from cw_proxy.metrics import Metrics
 from cw_proxy.prompt_templates import prompt_templates
 from cw_proxy.record import Recorder, Sink
@@ -109,6 +109,7 @@ class App:
         self._config = config
         self.core = Core(config, home)
         guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
+        self._lines = LineWriter()
         self._history = _history(config, home)
         self._limiter = RateLimiter(_limits(config), config.rate_limit_store)
         self._metrics = Metrics(self.core.exchange.knows) if config.metrics else None
@@ -131,7 +132,7 @@ class App:
     def _sinks(self) -> list[Sink]:
         """Who is told of every exchange."""
         form = {"text": as_text, "json": as_json}.get(self._config.access_log)
-        lines: list[Sink] = [lambda entry: _to_stderr(form(entry))] if form else []
+        lines: list[Sink] = [lambda entry: self._lines.write(form(entry))] if form else []
         return lines + [sink for sink in (self._history, self._metrics) if sink is not None]
 
     def _measure(self, metrics: Metrics) -> None:
@@ -144,6 +145,7 @@ class App:
             "Times that the store of the rate limits did not answer.",
             lambda: limiter.failures,
         )
+        metrics.counter("cw_proxy_access_log_lost", "Lines that nobody took in time.", lambda: self._lines.lost)
         if history:
             metrics.counter(
                 "cw_proxy_usage_history_lost", "Exchanges that the usage history could not keep.", lambda: history.lost
@@ -185,6 +187,7 @@ class App:
         await self.endpoints.sockets.close()
         await self._server.stop()
         await self._limiter.close()
+        await asyncio.to_thread(self._lines.close)
         if self._history:
             await asyncio.to_thread(self._history.close)
         await self.core.close()
@@ -304,13 +307,6 @@ def _history(config: Config, home: Path) -> History | None:
     from cw_proxy.history import FILE, History
 
     return History(home / FILE, config.usage_days)
-
-
-def _to_stderr(line: str) -> None:
-    # Closed, or a pipe that is full: an answer is worth more than its line.
-    with suppress(OSError, ValueError):
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
 
 
 def _raise_descriptor_limit() -> None:

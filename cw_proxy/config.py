@@ -393,7 +393,9 @@ def check_exposure(config: Config) -> None:
 
 
 def check_lambda_exposure(config: Config) -> None:
-    """A function's URL is open to the world. Raises ConfigError."""
+    """A function's URL is open to the world, and its disk is nobody's. Raises ConfigError."""
+    if config.usage_history:
+        raise ConfigError("A function on Lambda has no disk that lasts: usage_history would keep nothing there.")
     if config.lambda_auth_type == "NONE" and not config.api_keys:
         raise ConfigError(
             "Without client keys anyone who finds the function's URL could use your login. Set api_keys, or have AWS "

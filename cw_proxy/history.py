@@ -47,7 +47,6 @@ _SCHEMA = f"""
     PRAGMA user_version = {_VERSION};
 """
 _INSERT = f"INSERT INTO exchanges ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  names of ours
-_SHORTEN = "DELETE FROM exchanges WHERE number <= (SELECT max(number) FROM exchanges) - ?"
 _GROUPS: dict[By, str] = {
     "day": "date(time, 'unixepoch', 'localtime')",
     "model": "coalesce(model, 'default of ' || backend, 'none')",

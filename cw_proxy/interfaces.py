@@ -31,11 +31,13 @@ class Http(msgspec.Struct, frozen=True):
 
 class WebSocket(msgspec.Struct, frozen=True):
     """Served on a WebSocket at this path: every message is a frame for the session. So many named lanes there may be,
-    and so many turns under way or waiting, all lanes together."""
+    and so many turns under way or waiting, all lanes together. `ordered`: what is
+    wrong with a frame is told in its turn, since nothing else says which frame it is about."""
 
     path: str
     lanes: int = 32
     turns: int = 16
+    ordered: bool = False
 
 
 class Subject(msgspec.Struct, frozen=True):

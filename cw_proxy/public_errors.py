@@ -34,10 +34,14 @@ _WORDS: tuple[tuple[type[ProxyError], str], ...] = (
 )
 
 
+# What this server says of itself, or of a client.
+_OURS = (errors.DemandUnmet, errors.TooManyRequests, errors.ConcurrencyLimited)
+
+
 def public(error: ProxyError) -> ProxyError:
     """What the upstream calls things (code, param) is left out as well."""
     words = next((words for kind, words in _WORDS if isinstance(error, kind)), None)
-    if words is None or isinstance(error, errors.DemandUnmet):
+    if words is None or isinstance(error, _OURS):
         return error
     log.warning("a client is told %r; the reason: %s (%s)", words, error.message, error.code)
     # Its class holds status and type. `hold` is for the exchange, which has seen the original.

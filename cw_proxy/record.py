@@ -29,7 +29,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange, once it is over: a request, or a turn on a WebSocket.
 
     `time` is its beginning in epoch seconds. `route` is the pattern, never the path; `key` is a name, never the key.
-    `model_asked` is the client's own text, cut; `model` an id the upstream lists, None for its default. `outcome` is
+    `model_asked` is the client's own text, cut; `model` what the upstream is asked for, cut as well, None for its
+    default. `outcome` is
     ok, an error's code, or client_gone. Times are milliseconds from the beginning: until the model was asked, until the
     first of its answer, until the end.
     """
@@ -165,7 +166,8 @@ class Record:
             key=self.key,
             agent=self.agent,
             model_asked=_cut(self._request.model) if self._request else None,
-            model=self.model,
+            # With open names, the client's own words.
+            model=_cut(self.model) if self.model is not None else None,
             backend=self.backend,
             stream=self.stream,
             finish=next((answer.ending for answer in self._answers if answer.ending), None),

@@ -33,14 +33,14 @@ def test_json_has_every_name_in_every_line() -> None:
 def test_text_leaves_out_what_is_not_there() -> None:
     assert as_text(BARE) == "2023-11-14T22:13:20.500Z req_1 GET /v1/models 200 ok total=1ms"
     assert as_text(FULL) == (
-        "2023-11-14T22:13:20.500Z req_1 GET /v1/models 200 ok key=alice model=a-model asked='auto' stream=yes "
+        "2023-11-14T22:13:20.500Z req_1 GET /v1/models 200 ok key=alice model='a-model' asked='auto' stream=yes "
         "finish=stop tokens=12+34 estimated queue=1ms first=20ms total=1500ms agent='curl/8'"
     )
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=100))
 def test_a_line_is_one_line(text: str) -> None:
-    entry = msgspec.structs.replace(FULL, model_asked=text, agent=text)
+    entry = msgspec.structs.replace(FULL, model_asked=text, model=text, agent=text)
     assert json.loads(as_json(entry))["agent"] == text
     for line in (as_json(entry), as_text(entry)):
         assert "\n" not in line

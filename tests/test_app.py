@@ -409,6 +409,18 @@ async def test_without_the_setting_there_are_no_lines(app: App, capsys: pytest.C
     assert capsys.readouterr().err == ""
 
 
+async def test_an_id_that_clients_make_up_stays_within_its_line(
+    emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with proxy(emulator, access_log="text", openai_base_url=f"{emulator.url}/v1") as app:
+        await ask(app.url, post(PONG, model="openai/a\nFORGED \x1b[31m" + "x" * 100_000))
+        await until(lambda: app.endpoints.active == 0, "it is over")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert len(lines[0]) < 2000
+    assert "\x1b" not in lines[0]
+
+
 # --- on Lambda --------------------------------------------------------------------------------------------
 
 
@@ -440,6 +452,12 @@ async def test_on_lambda_whom_aws_has_authenticated_needs_no_key(emulator: Emula
             await app.start()
             assert (await ask(lambda_.url, post(PONG))).status == status
             await app.stop()
+
+
+async def test_on_lambda_there_is_no_history(emulator: Emulator) -> None:
+    config = settings(emulator.url, api_keys=[Secret("a-key")], usage_history=True)
+    with pytest.raises(ConfigError, match="usage_history"):
+        LambdaApp(config, Path("/nonexistent"), RuntimeApi("127.0.0.1:9"))
 
 
 async def test_on_lambda_limits_count_the_addresses_that_lambda_tells(

@@ -30,6 +30,15 @@ BEHIND: list[type[errors.ProxyError]] = [
 ]
 
 
+@pytest.mark.parametrize("kind", [errors.TooManyRequests, errors.ConcurrencyLimited, errors.DemandUnmet])
+def test_what_this_server_says_of_a_client_is_told(
+    kind: type[errors.ProxyError], caplog: pytest.LogCaptureFixture
+) -> None:
+    said = kind("At most 3 requests in 60 s.", retry_after=3)
+    assert public(said) is said
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize("kind", BEHIND)
 def test_the_words_are_ours_and_the_reason_is_logged(
     kind: type[errors.ProxyError], caplog: pytest.LogCaptureFixture

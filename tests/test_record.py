@@ -181,8 +181,9 @@ def test_what_clients_write_is_cut_and_can_be_written(text: str) -> None:
     record = begun(kept)
     record.came_from(b"", text)
     record.asks(msgspec.structs.replace(QUESTION, model=text), stream=False)
+    record.planned(text, "openai")
     record.finish(200)
-    for kept_text in (kept[0].agent, kept[0].model_asked):
+    for kept_text in (kept[0].agent, kept[0].model_asked, kept[0].model):
         assert kept_text is not None
         assert kept_text.encode()
         assert len(kept_text) <= 600

@@ -58,10 +58,18 @@ def _show(by: str, found: list[Sum]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cw_proxy.cli.chat import without_escapes
+
     table = Table(by, "exchanges", "failed", "input", "output", "cached", "credits", "known", box=None)
     for one in found:
         numbers = (one.exchanges, one.failed, one.input_tokens, one.output_tokens, one.cached_tokens)
-        table.add_row(one.name, *map(str, numbers), f"{one.credits:.2f}", _known(one), style="none")
+        table.add_row(
+            without_escapes(one.name).replace("\n", " "),
+            *map(str, numbers),
+            f"{one.credits:.2f}",
+            _known(one),
+            style="none",
+        )
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 200  # a pipe has no width, and what reads it wants whole lines

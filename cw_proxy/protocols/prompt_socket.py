@@ -68,7 +68,7 @@ _json = msgspec.json.Encoder().encode
 
 class PromptSocket:
     name = "prompt_socket"
-    bindings: Sequence[Binding] = (WebSocket(PATH, lanes=1),)
+    bindings: Sequence[Binding] = (WebSocket(PATH, lanes=1, ordered=True),)
 
     def __init__(self, options: Options = DEFAULTS) -> None:
         self._options = options

@@ -11,7 +11,7 @@ import pytest
 from servers import NOBODY, PATIENCE, Service, control, program, serving, stats, until
 from websocket_peers import client as connect
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 PATH = "/ws"
 KEY = "sk-canary-of-the-upstream"
@@ -214,3 +214,34 @@ async def test_a_socket_is_guarded_as_all_else(emulated: str) -> None:
             async with connect(url, PATH, origin="https://page.example", additional_headers={"x-api-key": "a-key"}):
                 pass
         assert raised.value.response.status_code == 403
+
+
+async def test_what_is_refused_at_once_is_told_in_its_turn(service: Service) -> None:
+    """Nothing but the order says which answer is whose."""
+    script(service, {"text": "One"}, {"delay": 0.3}, {"text": " two"})
+    async with connect(service.proxy, PATH) as socket:
+        await ask(socket, "play the script prompted", "stream")
+        assert await received(socket) == "One"
+        await socket.send(b"binary")
+        for _ in range(20):
+            await ask(socket, "Reply with exactly the token PONG")
+        first = await stream(socket)
+        assert (first[-1], "".join(first[:-1])) == ("<END>", " two")
+        assert json.loads(await received(socket))["error"]["code"] == "invalid_request"
+        answers = [await received(socket) for _ in range(20)]
+    refused = [answer for answer in answers if answer != "PONG"]
+    assert answers == ["PONG"] * (20 - len(refused)) + refused
+    assert {json.loads(answer)["error"]["code"] for answer in refused} == {"websocket_stream_limit_reached"}
+
+
+async def test_a_flood_of_what_is_refused_ends_the_socket(service: Service) -> None:
+    script(service, {"text": "One"}, {"hang": True})
+    async with connect(service.proxy, PATH) as socket:
+        await ask(socket, "play the script prompted", "stream")
+        assert await received(socket) == "One"
+        for _ in range(100):
+            await socket.send(b"binary")
+        with pytest.raises(ConnectionClosed) as closed:
+            await received(socket)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008

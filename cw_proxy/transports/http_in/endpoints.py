@@ -126,18 +126,22 @@ class Endpoints:
 
     async def admitted(self, request: web.BaseRequest, extra: dict[str, str]) -> tuple[Caller, Client]:
         """Who asks; counted against the limits, a wrong key as well. Raises InvalidApiKey, TooManyRequests."""
-        address = self._address(request)
-        try:
-            caller = self.front.caller(request.headers, request.method, request.path, request.query_string)
-        except InvalidApiKey:
-            await self.limiter.check(Client(None, address), extra)
-            raise
-        if record := record_of(request):
-            record.came_from(caller.owner, request.headers.get("user-agent"))
-        client = Client(caller.owner if self._guard.demands else None, address)
+        caller = await self._known(request, extra)
+        client = Client(caller.owner if self._guard.demands else None, self._address(request))
         if self.limiter.limits:
             await self.limiter.check(client, extra)
         return caller, client
+
+    async def _known(self, request: web.BaseRequest, extra: dict[str, str]) -> Caller:
+        """Keys cannot be tried out without end. Raises InvalidApiKey, TooManyRequests."""
+        try:
+            caller = self.front.caller(request.headers, request.method, request.path, request.query_string)
+        except InvalidApiKey:
+            await self.limiter.check(Client(None, self._address(request)), extra)
+            raise
+        if record := record_of(request):
+            record.came_from(caller.owner, request.headers.get("user-agent"))
+        return caller
 
     def _address(self, request: web.BaseRequest) -> str:
         trusted = self.bounds.trusted
@@ -232,7 +236,7 @@ class Endpoints:
 
     async def _scraped(self, request: web.BaseRequest, extra: dict[str, str]) -> web.StreamResponse:
         """For those with a key. Where none is demanded, for this machine: not for whom a proxy passes on."""
-        self._guard.owner(request.headers)
+        await self._known(request, extra)
         passed_on = any(name in request.headers for name in _PASSED_ON)
         if self._metrics is None or (passed_on and not self._guard.demands):
             raise InvalidApiKey("Metrics are for this machine; through a proxy, demand client keys and send one.")

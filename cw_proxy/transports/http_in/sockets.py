@@ -30,7 +30,7 @@ from cw_proxy.wire import sse
 Value = TypeVar("Value")
 
 _SWITCHED = 101  # the status that turns have
-_GOING_AWAY, _RESTART = 1001, 1012
+_GOING_AWAY, _POLICY, _RESTART = 1001, 1008, 1012
 _LARGE_FRAME = 256 * 1024
 
 
@@ -138,6 +138,10 @@ def _unlaned(ask: Ask) -> Later:
     return Later(None, lambda: [ask])
 
 
+def _refused(error: ProxyError) -> Sequence[Ask | Send]:
+    raise error
+
+
 class _Socket:
     """One connection: reads frames, and has a task for each lane that has something to do."""
 
@@ -169,10 +173,9 @@ class _Socket:
         try:
             async for message in self._response:
                 if message.type is WSMsgType.TEXT:
-                    await self._guarded(None, self._received, message.data.encode())
+                    await self._told(None, self._received, message.data.encode())
                 elif message.type is WSMsgType.BINARY:
-                    error = InvalidRequest("Frames are JSON texts, not binary.")
-                    await self._send(self._session.failure(error, None))
+                    await self._tell(InvalidRequest("Frames are JSON texts, not binary."), None)
         except ConnectionError:
             pass
         finally:
@@ -183,7 +186,9 @@ class _Socket:
     def expire(self) -> None:
         """The connection's time is over."""
         error = SocketLimit("This WebSocket is at the end of its time.", code="websocket_connection_limit_reached")
-        self._start(self._guarded(None, self._send, self._session.failure(error, None)))
+        # Where answers are known by their order alone, the close says enough.
+        if not self._binding.ordered:
+            self._start(self._guarded(None, self._send, self._session.failure(error, None)))
         self.leave_when_idle(_GOING_AWAY)
 
     def leave_when_idle(self, code: int) -> None:
@@ -206,9 +211,26 @@ class _Socket:
                 case Close():
                     await self._response.close(code=action.code, message=action.reason.encode())
                 case Later():
-                    await self._guarded(action.lane, self._queue, _Turn(action, len(frame)))
+                    await self._told(action.lane, self._queue, _Turn(action, len(frame)))
                 case _:
-                    await self._guarded(None, self._queue, _Turn(_unlaned(action), len(frame)))
+                    await self._told(None, self._queue, _Turn(_unlaned(action), len(frame)))
+
+    async def _told(self, lane: str | None, work: Callable[[Value], Awaitable[None]], value: Value) -> None:
+        """As `_guarded`, for what comes before a turn is under way."""
+        try:
+            await work(value)
+        except ProxyError as error:
+            await self._tell(error, lane)
+
+    async def _tell(self, error: ProxyError, lane: str | None) -> None:
+        failure = self._session.failure(error, lane)
+        turns = self._waiting.get(lane)
+        if not self._binding.ordered or not turns:
+            await self._send(failure)
+        elif len(turns) < 2 * self._binding.turns:
+            turns.append(_Turn(Later(lane, lambda: _refused(error)), 0))
+        else:
+            await self._response.close(code=_POLICY)
 
     async def _actions(self, frame: bytes) -> Sequence[Action]:
         if len(frame) <= _LARGE_FRAME:

@@ -293,6 +293,13 @@ async def test_without_keys_metrics_are_not_for_whom_a_proxy_passes_on(emulator:
         assert (await ask(app.url, with_headers(METRICS, {header: "203.0.113.9"}))).status == 401
 
 
+async def test_keys_cannot_be_tried_out_without_end(emulator: Emulator) -> None:
+    async with proxy(emulator, metrics=True, api_keys=[Secret(KEY)], rate_limit_max=3) as app:
+        tried = [(await ask(app.url, with_headers(METRICS, {"x-api-key": f"k{at}"}))).status for at in range(5)]
+        assert tried == [401, 401, 401, 429, 429]
+        assert (await ask(app.url, with_headers(METRICS, {"x-api-key": KEY}))).status == 200
+
+
 async def test_there_are_no_metrics_unless_asked_for(app: App) -> None:
     assert (await ask(app.url, METRICS)).status == 404
 
