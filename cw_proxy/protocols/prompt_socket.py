@@ -251,5 +251,6 @@ def first_bracketed(text: str) -> str | None:
 
 def first_integer(text: str) -> str | None:
     """The first whole number in double brackets, as it is written: ASCII digits, perhaps with a sign."""
-    found = _INTEGER.search(text)
+    # Where nothing is closed, there is nothing to look through.
+    found = _INTEGER.search(text, 0, text.rfind("]]") + 2) if "]]" in text else None
     return found[1] if found else None
