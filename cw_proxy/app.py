@@ -31,6 +31,7 @@ from cw_proxy.limits import RateLimits, whole_seconds
 from cw_proxy.line_writer import LineWriter
 from cw_proxy.metrics import Metrics
 from cw_proxy.prompt_templates import prompt_templates
+from cw_proxy.protocols.prompt_socket import PromptSocket
 from cw_proxy.record import Recorder, Sink
 from cw_proxy.router import Router, prefix_of
 from cw_proxy.secret import Secret
@@ -42,6 +43,7 @@ from cw_proxy.transports.rate_limiter import RateLimiter
 if TYPE_CHECKING:
     from cw_proxy.history import History
     from cw_proxy.transports.lambda_in import RuntimeApi
+    from cw_proxy.transports.lambda_in.sockets import Sockets
 
 _WARM_SECONDS = 5.0
 _KEY_REMEDY = "The key comes from the settings (openai_api_key, CW_PROXY_OPENAI_API_KEY): set one that is accepted."
@@ -123,11 +125,9 @@ class App:
         )
         if self._metrics:
             self._measure(self._metrics)
-        self._server = HttpServer(
-            routes=self.endpoints.routes(),
-            guard=guard,
-            recorder=Recorder(self._sinks(), config.key_names, time=time.time, clock=time.perf_counter),
-        )
+        self.guard, self.options = guard, options
+        self.recorder = Recorder(self._sinks(), config.key_names, time=time.time, clock=time.perf_counter)
+        self._server = HttpServer(routes=self.endpoints.routes(), guard=guard, recorder=self.recorder)
 
     def _sinks(self) -> list[Sink]:
         """Who is told of every exchange."""
@@ -209,7 +209,8 @@ class LambdaApp:
             msgspec.structs.replace(config, host="127.0.0.1", allowed_hosts=["*"], trusted_proxies=trusted), home
         )
         door = Door(Guard.of(config.allowed_hosts, [], []), keys=bool(config.api_keys))
-        invocations = Invocations(api, self._app.serve, door, config.lambda_response_mode)
+        sockets = _sockets(self._app, config) if config.prompt_socket else None
+        invocations = Invocations(api, self._app.serve, door, config.lambda_response_mode, sockets)
         self._runtime = LambdaRuntime(api, invocations, self._app.core.settled, loops)
 
     @property
@@ -229,6 +230,21 @@ class LambdaApp:
     async def stop(self) -> None:
         await self._runtime.stop()
         await self._app.stop()
+
+
+def _sockets(app: App, config: Config) -> Sockets:
+    from cw_proxy.transports.lambda_in.gateway_boto import BotoGateway
+    from cw_proxy.transports.lambda_in.sockets import Sockets
+
+    return Sockets(
+        server=app.endpoints,
+        protocol=PromptSocket(app.options),
+        guard=app.guard,
+        gateway=BotoGateway(os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")),
+        mode=config.lambda_socket_mode,
+        endpoint=config.lambda_socket_endpoint,
+        begin=lambda id: app.recorder.begin(id, "WS"),
+    )
 
 
 def token_source(config: Config, home: Path) -> TokenSource:

@@ -145,6 +145,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         "auto",
         "On Lambda: `auto` streams to Function URLs, `streaming` to REST APIs as well, `buffered` to none.",
     )
+    lambda_socket_mode: Literal["async", "inline"] = _setting(
+        "async",
+        "On Lambda: a WebSocket's message is acknowledged and answered by another run (`async`), or by the same "
+        "one (`inline`), which API Gateway gives 29 seconds.",
+    )
+    lambda_socket_endpoint: str | None = _setting(
+        None,
+        "On Lambda: where a WebSocket's answers are posted; by default `https://` with the domain and stage that API "
+        "Gateway names, which is wrong behind a domain of one's own.",
+    )
     access_log: Literal["off", "text", "json"] = _setting(
         "off", "A line on stderr for each exchange, for people or as JSON; never bodies, paths or keys."
     )
@@ -179,6 +189,10 @@ def _either(config: Config, environment: Mapping[str, str]) -> bool:
     return config.simple_api or config.prompt_socket
 
 
+def _prompt_socket(config: Config, environment: Mapping[str, str]) -> bool:
+    return config.prompt_socket
+
+
 def _openai(config: Config, environment: Mapping[str, str]) -> bool:
     """Beside an OPENAI_BASE_URL the others are about that server, which may be this very proxy."""
     return config.backend == "openai" and not environment.get("OPENAI_BASE_URL")
@@ -201,6 +215,7 @@ BORROWED = (
     Borrowed(
         "RATE_LIMIT_WINDOW_MS", "rate_limit_window", "with `simple_api`; in milliseconds", _simple_api, _milliseconds
     ),
+    Borrowed("API_GW_ENDPOINT", "lambda_socket_endpoint", "with `prompt_socket`", _prompt_socket),
     Borrowed("OPENAI_MODEL", "openai_model", "with `backend` openai, unless `OPENAI_BASE_URL` is set", _openai),
     Borrowed("OPENAI_API_KEY", "openai_api_key", "the same, and at OpenAI's own address only", _openai_itself),
 )
@@ -373,7 +388,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _check_urls(config: Config) -> None:
-    for name in ("streaming_url", "runtime_url", "oidc_url", "openai_base_url"):
+    for name in ("streaming_url", "runtime_url", "oidc_url", "openai_base_url", "lambda_socket_endpoint"):
         url = getattr(config, name)
         if url is not None:
             check_url(name, url)

@@ -321,7 +321,7 @@ def clean_environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_ours(variable: str) -> bool:
-    others = ("PORT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    others = ("API_GW_ENDPOINT", "PORT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     return variable.startswith(("CW_PROXY_", "CW_RELAY_")) or variable.upper() in others
 
 

@@ -109,6 +109,8 @@ def a_text_for(doc: SettingDoc) -> str:
         "prompt_templates": "MY_TEMPLATE",
         "lambda_auth_type": "AWS_IAM",
         "lambda_response_mode": "streaming",
+        "lambda_socket_mode": "inline",
+        "lambda_socket_endpoint": "https://abc.execute-api.eu-central-1.amazonaws.com/prod",
     }
     if doc.name in chosen:
         return chosen[doc.name]
@@ -201,6 +203,13 @@ def test_a_shells_variables_count_only_for_what_is_switched_on(
 ) -> None:
     config = load(path=file, environment=SHELLS | environment)
     assert (config.default_model, config.request_timeout, config.cors_origins, config.openai_model) == values
+
+
+def test_where_a_gateway_takes_posts_counts_with_the_prompt_socket(file: Path) -> None:
+    shell = {"API_GW_ENDPOINT": "https://ws.example/prod"}
+    assert load(path=file, environment=shell).lambda_socket_endpoint is None
+    chosen = load(path=file, environment=shell | {"CW_PROXY_PROMPT_SOCKET": "1"})
+    assert chosen.lambda_socket_endpoint == "https://ws.example/prod"
 
 
 def test_a_shells_limits_count_with_the_simple_api(file: Path) -> None:
@@ -350,7 +359,7 @@ URLS = [
 
 
 @pytest.mark.parametrize(("url", "allowed"), URLS)
-@pytest.mark.parametrize("name", ["streaming_url", "runtime_url", "oidc_url"])
+@pytest.mark.parametrize("name", ["streaming_url", "runtime_url", "oidc_url", "lambda_socket_endpoint"])
 def test_a_token_goes_to_https_or_to_this_machine(file: Path, name: str, url: str, allowed: bool) -> None:
     if allowed:
         assert getattr(load({name: url}, path=file, environment={}), name) == url

@@ -13,6 +13,7 @@ from cw_proxy.cli import (
     chat,
     config,
     demo,
+    dev,
     emulator,
     lambda_runtime,
     lint,
@@ -50,6 +51,7 @@ COMMANDS = (
     lambda_runtime.lambda_runtime,
     demo.demo,
     emulator.emulator,
+    dev.dev,
 )
 for _command in COMMANDS:
     cli.add_command(_command)

@@ -20,6 +20,8 @@ from cw_proxy.errors import AnswerTooLarge, HostRefused, InvalidApiKey, ProxyErr
 from cw_proxy.guard import Guard
 from cw_proxy.transports.lambda_in.connection import Broken, Connection, over
 from cw_proxy.transports.lambda_in.runtime_api import Invocation, RuntimeApi
+from cw_proxy.transports.lambda_in.sockets import Sockets
+from cw_proxy.wire import socket_event
 from cw_proxy.wire.lambda_event import MAX_PRELUDE, MAX_WHOLE, Head, NotHttp, Request, parse, prelude, whole
 
 log = logging.getLogger("cw_proxy.lambda")
@@ -58,13 +60,14 @@ class Invocations(msgspec.Struct, frozen=True):
     serve: Serve
     door: Door
     mode: ResponseMode = "auto"
+    sockets: Sockets | None = None
 
     async def answer(self, invocation: Invocation) -> None:
         """Raises RuntimeApiError."""
         try:
             request = parse(invocation.event)
         except NotHttp as fault:
-            await self.api.fail(invocation, "Runtime.NotHttp", str(fault))
+            await self._answer_socket(invocation, str(fault))
             return
         deadlines = _deadlines(invocation)
         try:
@@ -75,6 +78,19 @@ class Invocations(msgspec.Struct, frozen=True):
                     await self.api.respond(invocation, await _collected(head, chunks, request, deadlines[1]))
         except ProxyError as error:
             await self._refuse(invocation, request, error)
+
+    async def _answer_socket(self, invocation: Invocation, fault: str) -> None:
+        """An event of a WebSocket, which is no HTTP."""
+        if self.sockets is None:
+            await self.api.fail(invocation, "Runtime.NotHttp", fault)
+            return
+        try:
+            event = socket_event.parse(invocation.event)
+        except socket_event.NotSocket:
+            await self.api.fail(invocation, "Runtime.NotHttp", fault)
+            return
+        until, _ = _deadlines(invocation)
+        await self.api.respond(invocation, await self.sockets.answer(event, invocation.id, until))
 
     def _streams(self, request: Request) -> bool:
         """Which fronts can: a Function URL, and a REST API, each if it is set up so; the others never."""

@@ -1,0 +1,109 @@
+"""Posts and invocations through the real boto3, to a server that answers as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from servers import NOBODY
+
+from cw_proxy.errors import ConfigError, UpstreamUnavailable
+from cw_proxy.transports.lambda_in.gateway_boto import BotoGateway
+
+ID = "L0SM9cOFvHcCIhw="
+GONE = {"x-amzn-ErrorType": "GoneException"}
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+class Aws:
+    """Answers with each of `statuses`, the last one from then on. `seen` has paths and bodies."""
+
+    def __init__(self, *statuses: int, headers: dict[str, str] | None = None) -> None:
+        self.statuses, self.headers = list(statuses), headers or {}
+        self.seen: list[tuple[str, bytes]] = []
+        self.agents: set[str] = set()
+        self.url = ""
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        self.seen.append((request.raw_path, await request.read()))
+        self.agents.add(request.headers["User-Agent"])
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        return web.Response(status=status, headers=self.headers, body=b"{}", content_type="application/json")
+
+
+@asynccontextmanager
+async def aws(*statuses: int, headers: dict[str, str] | None = None) -> AsyncIterator[Aws]:
+    answering = Aws(*statuses, headers=headers)
+    runner = web.ServerRunner(web.Server(answering.answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    answering.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield answering
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "headers", "status", "posts"),
+    [
+        ([200], {}, 200, 1),
+        ([410], GONE, 410, 1),
+        # What serverless-offline sends: boto3 knows no exception for it.
+        ([410], {}, 410, 1),
+        ([429, 429, 200], {}, 200, 3),
+        ([429], {}, 429, 3),
+        # It may have arrived.
+        ([500, 200], {}, 500, 1),
+        ([413], {}, 413, 1),
+    ],
+)
+async def test_a_posts_status_is_told(statuses: list[int], headers: dict[str, str], status: int, posts: int) -> None:
+    async with aws(*statuses, headers=headers) as service:
+        gateway = BotoGateway("f", tries=3, pause=0)
+        assert await gateway.post(f"{service.url}/stage", ID, "é".encode()) == status
+        path = "/stage/@connections/L0SM9cOFvHcCIhw%3D"
+        assert service.seen == [(path, "é".encode())] * posts
+        assert all("cw-proxy/" in agent for agent in service.agents)
+
+
+async def test_where_nobody_answers_there_is_no_status() -> None:
+    assert await BotoGateway("f").post(NOBODY, ID, b"") == 0
+
+
+async def test_the_function_invokes_itself_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with aws(202) as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", service.url)
+        await BotoGateway("my-function").invoke(b'{"a":1}')
+        assert service.seen == [("/2015-03-31/functions/my-function/invocations", b'{"a":1}')]
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+async def test_a_refused_invocation_is_an_error(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with aws(status) as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", service.url)
+        with pytest.raises(UpstreamUnavailable, match=str(status)):
+            await BotoGateway("f").invoke(b"{}")
+
+
+async def test_without_a_functions_name_or_credentials_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    with pytest.raises(ConfigError, match="AWS_LAMBDA_FUNCTION_NAME"):
+        await BotoGateway("").invoke(b"{}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, f"{tmp_path}/none")
+    with pytest.raises(ConfigError, match="credentials") as raised:
+        await BotoGateway("f").post(NOBODY, ID, b"")
+    assert raised.value.__context__ is None

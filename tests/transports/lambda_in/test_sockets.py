@@ -1,0 +1,199 @@
+"""A WebSocket's events on a real server's parts and an emulator; the way to AWS is a value that a test looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from servers import PATIENCE, proxy, until
+
+from cw_proxy.app import App
+from cw_proxy.emulator import Emulator
+from cw_proxy.errors import AnswerTooLarge, ConfigError, UpstreamUnavailable
+from cw_proxy.guard import Guard
+from cw_proxy.protocols.prompt_socket import END, PromptSocket
+from cw_proxy.record import Entry, Recorder
+from cw_proxy.secret import Secret
+from cw_proxy.transports.lambda_in.sockets import Sockets, messages
+from cw_proxy.wire.socket_event import MAX_FRAME, MAX_MESSAGE, Connect, Disconnect, Message, Turn, parse
+
+URL = "https://d.example/s"
+KEYS = Guard.of([], ["https://page.example"], [Secret("a-key")])
+OPEN = Guard.of([], [], [])
+
+
+class Aws:
+    """`statuses` are what posts get, the last one from then on."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses) or [200]
+        self.posted: list[str] = []
+        self.invoked: list[bytes] = []
+        self.refusal: Exception | None = None
+
+    async def post(self, endpoint: str, connection: str, data: bytes) -> int:
+        if isinstance(self.refusal, ConfigError):
+            raise self.refusal
+        assert (endpoint, connection) == (URL, "id")
+        self.posted.append(data.decode())
+        await asyncio.sleep(0)
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+    async def invoke(self, payload: bytes) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.invoked.append(payload)
+
+    @property
+    def code(self) -> str:
+        [one] = self.posted
+        return str(json.loads(one)["error"]["code"])
+
+
+class Function:
+    def __init__(self, app: App, aws: Aws, entries: list[Entry], **settings: Any) -> None:
+        self.aws, self.entries = aws, entries
+        begin = Recorder([entries.append]).begin
+        made = {"server": app.endpoints, "protocol": PromptSocket(app.options), "guard": KEYS, "gateway": aws}
+        self.sockets = Sockets(**{**made, "begin": lambda id: begin(id, "WS"), **settings})
+
+    async def answer(self, event: Any, seconds: float = PATIENCE) -> dict[str, Any]:
+        until = asyncio.get_running_loop().time() + seconds
+        answer: dict[str, Any] = json.loads(await self.sockets.answer(event, "an-id", until))
+        return answer
+
+
+@asynccontextmanager
+async def function(
+    emulator: Emulator, *statuses: int, limits: dict[str, Any] | None = None, **settings: Any
+) -> AsyncIterator[Function]:
+    async with proxy(emulator, prompt_socket=True, **(limits or {})) as app:
+        yield Function(app, Aws(*statuses), [], **settings)
+
+
+def question(text: str, answer: str = "full") -> bytes:
+    return json.dumps({"messages": [{"role": "user", "content": text}], "response_type": answer}).encode()
+
+
+def message(text: str, answer: str = "full") -> Message:
+    return Message("id", "203.0.113.9", URL, question(text, answer))
+
+
+def turn(text: str, answer: str = "full") -> Turn:
+    return Turn("id", "203.0.113.9", URL, question(text, answer))
+
+
+@pytest.mark.parametrize(
+    ("guard", "headers", "identified", "status"),
+    [
+        (KEYS, {"authorization": "Bearer a-key"}, False, 200),
+        (KEYS, {"x-api-key": "a-key"}, False, 200),
+        (KEYS, {"x-api-key": "a-key", "origin": "https://page.example"}, False, 200),
+        (KEYS, {"x-api-key": "a-key", "origin": "https://other.example"}, False, 403),
+        (KEYS, {"x-api-key": "another"}, True, 401),
+        (KEYS, {}, True, 401),
+        (OPEN, {}, True, 200),
+        (OPEN, {}, False, 401),
+    ],
+)
+async def test_who_may_connect(
+    emulator: Emulator, guard: Guard, headers: dict[str, str], identified: bool, status: int
+) -> None:
+    async with function(emulator, guard=guard) as one:
+        assert (await one.answer(Connect("id", "203.0.113.9", headers, identified)))["statusCode"] == status
+        assert (await one.answer(Disconnect("id")))["statusCode"] == 200
+        assert one.aws.posted == []
+
+
+async def test_a_message_is_acknowledged_and_a_run_of_its_own_answers(emulator: Emulator) -> None:
+    async with function(emulator) as one:
+        asked = message("Count from 1 to 5", "stream")
+        assert (await one.answer(asked))["statusCode"] == 200
+        assert one.aws.posted == []
+        [payload] = one.aws.invoked
+        assert (await one.answer(parse(payload)))["statusCode"] == 200
+        assert "".join(one.aws.posted) == "1 2 3 4 5<END>"
+        [entry] = one.entries
+        assert (entry.id, entry.method, entry.route, entry.outcome, entry.stream) == ("an-id", "WS", "/ws", "ok", True)
+
+
+async def test_inline_the_same_run_answers(emulator: Emulator) -> None:
+    async with function(emulator, mode="inline", endpoint=URL) as one:
+        asked = Message("id", "", "https://not.used/s", question("Count from 1 to 5"))
+        await one.answer(asked)
+        assert (one.aws.posted, one.aws.invoked) == (["1 2 3 4 5"], [])
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(b"no JSON", "invalid_json"), (b'{"messages": [], "response_type": "full"}', "invalid_value")]
+)
+async def test_what_cannot_be_answered_is_told_at_once(emulator: Emulator, body: bytes, code: str) -> None:
+    async with function(emulator) as one:
+        assert (await one.answer(Message("id", "", URL, body)))["statusCode"] == 200
+        assert (one.aws.code, one.aws.invoked) == (code, [])
+
+
+async def test_what_lambda_does_not_take_is_told(emulator: Emulator) -> None:
+    async with function(emulator) as one:
+        one.aws.refusal = UpstreamUnavailable("Lambda did not take the question (status 500).")
+        await one.answer(message("hello"))
+        assert one.aws.code == "upstream_unavailable"
+        one.aws.refusal = ConfigError("There are no AWS credentials here, or no region.")
+        assert (await one.answer(message("hello")))["statusCode"] == 200
+
+
+@pytest.mark.parametrize("status", [410, 403, 413, 500, 0])
+async def test_what_does_not_arrive_ends_the_answer(emulator: Emulator, status: int) -> None:
+    emulator.scripts["endless"] = [{"repeat": 1000, "steps": [{"text": "more ", "piece": 5}, {"delay": 0.01}]}]
+    async with function(emulator, 200, status) as one:
+        await one.answer(turn("Play the script endless", "stream"))
+        assert len(one.aws.posted) == 2
+        await until(lambda: emulator.stats.cancelled_by_client == 1, "the upstream sees that we have left")
+        assert one.entries[0].outcome == "client_gone"
+
+
+async def test_what_breaks_off_ends_with_an_error(emulator: Emulator) -> None:
+    async with function(emulator) as one:
+        await one.answer(turn("Play the script exception", "stream"))
+        assert json.loads(one.aws.posted[-1])["error"]
+        assert "".join(one.aws.posted[:-1])
+
+
+async def test_the_functions_time_is_the_answers(emulator: Emulator) -> None:
+    async with function(emulator) as one:
+        await one.answer(turn("Play the script hang"), seconds=0.1)
+        assert one.aws.code == "time_is_up"
+        assert one.entries[0].outcome == "time_is_up"
+
+
+async def test_each_connection_is_counted(emulator: Emulator) -> None:
+    async with function(emulator, limits={"rate_limit_max": 1}) as one:
+        await one.answer(message("hello"))
+        await one.answer(message("hello"))
+        assert len(one.aws.invoked) == 1
+        assert json.loads(one.aws.posted[0])["error"]["type"] == "rate_limit_error"
+
+
+# --- sizes ------------------------------------------------------------------------------------------------
+
+
+def test_one_message_has_a_limit_and_a_streams_are_cut() -> None:
+    largest = b"x" * MAX_MESSAGE
+    assert list(messages(largest, stream=False)) == [largest]
+    with pytest.raises(AnswerTooLarge):
+        messages(largest + b"x", stream=False)
+    assert [len(one) for one in messages(largest, stream=True)] == [MAX_FRAME] * 4
+
+
+@given(st.text(max_size=20), st.sampled_from([END, '{"error"', '{"error":1}']), st.text(max_size=20))
+def test_no_later_piece_of_a_stream_is_the_end_or_an_error(before: str, odd: str, after: str) -> None:
+    text = before + "x" * (MAX_FRAME - len(before.encode())) + odd + after
+    first, *others = messages(text.encode(), stream=True)
+    assert b"".join([first, *others]) == text.encode()
+    assert not any(one == END.encode() or one.startswith(b'{"error"') for one in others)
