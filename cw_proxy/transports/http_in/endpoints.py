@@ -120,7 +120,9 @@ class Endpoints:
                 body = await self._body(request) if request.method == "POST" else b""
                 answer = await self.front.answer(protocol, caller, body, extra, record_of(request))
             if isinstance(answer, Streamed):
-                timing = msgspec.structs.replace(self.bounds.timing, deadline=deadline)
+                timing = self.bounds.timing
+                if deadline is not None:
+                    timing = msgspec.structs.replace(timing, deadline=deadline)
                 return await stream_answer(request, answer.batches, answer.encoder, extra, timing)
             return await self._sent(request, answer.body, extra)
 
