@@ -210,8 +210,9 @@ class LambdaApp:
         )
         door = Door(Guard.of(config.allowed_hosts, [], []), keys=bool(config.api_keys))
         sockets = _sockets(self._app, config) if config.prompt_socket else None
-        invocations = Invocations(api, self._app.serve, door, config.lambda_response_mode, sockets)
-        self._runtime = LambdaRuntime(api, invocations, self._app.core.settled, loops)
+        self.invocations = Invocations(api, self._app.serve, door, config.lambda_response_mode, sockets)
+        self.settled = self._app.core.settled
+        self._runtime = LambdaRuntime(api, self.invocations, self.settled, loops)
 
     @property
     def lost(self) -> asyncio.Event:

@@ -35,7 +35,7 @@ def lambda_runtime(config_file: Path | None) -> None:
 
         signals = Signals()
         try:
-            app = _app(config_file, api)
+            app = make_app(config_file, api)
         except ProxyError as error:
             # Lambda shows it to whoever looks at the function; the process ends with it as well.
             with suppress(RuntimeApiError):
@@ -64,8 +64,10 @@ def _api() -> RuntimeApi:
         raise ConfigError(str(fault)) from None
 
 
-def _app(config_file: Path | None, api: RuntimeApi) -> LambdaApp:
-    """Raises ConfigError."""
+def make_app(config_file: Path | None, api: RuntimeApi, *, buffered: bool = False) -> LambdaApp:
+    """From the function's environment; `buffered` whatever the settings say. Raises ConfigError."""
+    import msgspec
+
     from cw_proxy.app import LambdaApp
     from cw_proxy.config import home
     from cw_proxy.errors import ConfigError
@@ -74,6 +76,8 @@ def _app(config_file: Path | None, api: RuntimeApi) -> LambdaApp:
     if os.environ.get("CW_PROXY_ACCESS_TOKEN"):
         raise ConfigError("Who may look at the function can read CW_PROXY_ACCESS_TOKEN there: keep it in a secret.")
     config = settings.load(config_file) if config_file else _settings(os.environ.get("CW_PROXY_CONFIG", ""))
+    if buffered:
+        config = msgspec.structs.replace(config, lambda_response_mode="buffered")
     settings.set_up_logging(config.debug)
     return LambdaApp(config, home(), api, concurrency(os.environ))
 

@@ -124,6 +124,32 @@ def test_an_open_url_is_open() -> None:
     assert granted(resources().values()) == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
 
 
+ROUTES = {"$connect", "$default", "$disconnect"}
+
+
+def test_a_websocket_api_reaches_the_function_and_is_reached_by_it() -> None:
+    sockets = {name: one for name, one in resources().items() if name.startswith("Socket")}
+    assert all(one["Condition"] == "Sockets" for one in sockets.values())
+    assert routes(sockets.values()) == ROUTES
+    # Who is let in is decided once, when a client connects.
+    assert sockets["SocketConnect"]["Properties"]["AuthorizationType"] == "AuthType"
+    statements = sockets["SocketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert {statement["Action"] for statement in statements} == {
+        "lambda:InvokeFunction",
+        "execute-api:ManageConnections",
+    }
+    assert not any(statement["Resource"] == "*" for statement in statements)
+
+
+def routes(of: Any) -> set[str]:
+    return {one["Properties"]["RouteKey"] for one in of if one["Type"] == "AWS::ApiGatewayV2::Route"}
+
+
+def test_what_was_posted_is_not_posted_again() -> None:
+    """Lambda makes a failed run twice more, by itself."""
+    assert sam_function()["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
+
+
 def test_what_is_built_is_what_runs() -> None:
     """The version that the packages are for, and the place of the bootstrap."""
     runtime = sam_function()["Runtime"].removeprefix("python")
@@ -140,6 +166,8 @@ def test_no_secret_stands_in_the_functions_environment() -> None:
         "CW_PROXY_CONFIG",
         "CW_PROXY_STORE",
         "CW_PROXY_LAMBDA_AUTH_TYPE",
+        "CW_PROXY_PROMPT_SOCKET",
+        "API_GW_ENDPOINT",
     }
 
 
@@ -167,15 +195,32 @@ async def test_the_built_package_answers(built: Path, tmp_path: Path) -> None:
 # --- the Serverless Framework -----------------------------------------------------------------------------
 
 
-def test_the_serverless_framework_packages_the_same(wheel: Path) -> None:
-    service = wheel / "serverless"
+def packaged(wheel: Path, name: str, *options: str) -> tuple[dict[str, Any], Path]:
+    """What the framework would deploy, its linter asked; and the folder that it has packed."""
+    service = wheel / name
+    shutil.copytree(ROOT / "deploy" / "serverless", service, ignore=shutil.ignore_patterns("build", ".*"))
     build = service / "build"
     build.mkdir()
     shutil.copy(LAMBDA / "bootstrap", build)
     shutil.copytree(ROOT / "cw_proxy", build / "cw_proxy", ignore=shutil.ignore_patterns("__pycache__"))
     sls = node_modules(FOLDER / "serverless") / "osls" / "bin" / "serverless.js"
-    done(tool("node"), sls, "package", cwd=service)
+    done(tool("node"), sls, "package", *options, cwd=service)
+    template = json.loads((service / ".serverless" / "cloudformation-template-update-stack.json").read_text())
+    compiled = service / "compiled.json"
+    compiled.write_text(json.dumps(template))
+    # The framework writes down an order that is there anyway.
+    done(aws_tools() / "cfn-lint", compiled, "--ignore-checks", "W3005")
+    found: dict[str, Any] = template["Resources"]
+    return found, service
 
+
+def only(of: dict[str, Any], kind: str) -> dict[str, Any]:
+    (found,) = (one["Properties"] for one in of.values() if one["Type"] == kind)
+    return dict(found)
+
+
+def test_the_serverless_framework_packages_the_same(wheel: Path) -> None:
+    compiled, service = packaged(wheel, "packaged")
     (archive,) = (service / ".serverless").glob("*.zip")
     with zipfile.ZipFile(archive) as packed:
         names = packed.namelist()
@@ -183,16 +228,21 @@ def test_the_serverless_framework_packages_the_same(wheel: Path) -> None:
     assert mode & 0o111 == 0o111
     assert {name.partition("/")[0] for name in names} == {"build"}
 
-    template = json.loads((service / ".serverless" / "cloudformation-template-update-stack.json").read_text())
-    compiled_resources = template["Resources"].values()
-    assert granted(compiled_resources) == granted(resources().values())
-    (url,) = (resource for resource in compiled_resources if resource["Type"] == "AWS::Lambda::Url")
-    assert url["Properties"]["InvokeMode"] == "RESPONSE_STREAM"
-    (function,) = (one["Properties"] for one in compiled_resources if one["Type"] == "AWS::Lambda::Function")
+    assert granted(compiled.values()) == granted(resources().values())
+    assert only(compiled, "AWS::Lambda::Url")["InvokeMode"] == "RESPONSE_STREAM"
+    function = only(compiled, "AWS::Lambda::Function")
     assert (function["Runtime"], function["Timeout"]) == (sam_function()["Runtime"], sam_function()["Timeout"])
     variables = function["Environment"]["Variables"]
     assert variables["AWS_LAMBDA_EXEC_WRAPPER"] == "/var/task/build/bootstrap"
     assert variables["CW_PROXY_STORE"] == "secretsmanager:cw-proxy/login"
-    compiled = service / "compiled.json"
-    compiled.write_text(json.dumps(template))
-    done(aws_tools() / "cfn-lint", compiled)
+    assert variables["CW_PROXY_PROMPT_SOCKET"] == "false"
+    assert only(compiled, "AWS::Lambda::EventInvokeConfig")["MaximumRetryAttempts"] == 0
+    assert routes(compiled.values()) == set()
+
+
+def test_the_serverless_framework_packages_the_websocket_api(wheel: Path) -> None:
+    compiled, _ = packaged(wheel, "packaged-sockets", "--param", "promptSocket=true")
+    assert routes(compiled.values()) == ROUTES
+    assert only(compiled, "AWS::Lambda::Function")["Environment"]["Variables"]["CW_PROXY_PROMPT_SOCKET"] == "true"
+    role = json.dumps(only(compiled, "AWS::IAM::Role"))
+    assert all(action in role for action in ("execute-api:ManageConnections", "lambda:InvokeFunction"))

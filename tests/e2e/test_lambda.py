@@ -246,6 +246,34 @@ def test_awss_emulator_takes_what_we_answer(settings_file: str, emulator_process
         assert (json.loads(prelude)["statusCode"], body) == (200, b'{"status":"ok"}')
 
 
+def connected(url: str, key: str) -> int:
+    """The status that a WebSocket's client gets."""
+    context = {"eventType": "CONNECT", "connectionId": "an-id="}
+    event = {"requestContext": context, "headers": {"x-api-key": key}}
+    with urlopen(Request(url, json.dumps(event).encode()), timeout=PATIENCE) as answer:
+        status: int = json.load(answer)["statusCode"]
+        return status
+
+
+def test_awss_emulator_takes_what_we_answer_to_a_websockets_events(settings_file: str, emulator_process: str) -> None:
+    variables = {"CW_PROXY_CONFIG": settings_file, "CW_PROXY_PROMPT_SOCKET": "1", **urls(emulator_process)}
+    with aws_emulator(BOOTSTRAP, **variables) as (url, _):
+        assert [connected(url, key) for key in (KEY, "another")] == [200, 401]
+
+
+def test_awss_own_runtime_takes_the_handler(settings_file: str, emulator_process: str, tmp_path: Path) -> None:
+    script = tmp_path / "bootstrap"
+    script.write_text(f"#!/bin/sh\nexec {sys.executable} -m awslambdaric cw_proxy.lambda_handler.handler\n")
+    script.chmod(0o755)
+    variables = {"CW_PROXY_CONFIG": settings_file, "CW_PROXY_PROMPT_SOCKET": "1", **urls(emulator_process)}
+    with aws_emulator(script, **variables) as (url, _):
+        assert [connected(url, key) for key in (KEY, "another")] == [200, 401]
+        answer = json.loads(invoke(url, "http_api", chat("Count from 1 to 20")))
+        assert json.loads(answer["body"])["choices"][0]["message"]["content"].split()[-1] == "20"
+        with urlopen(Request(url, b"{}"), timeout=PATIENCE) as refused:
+            assert json.load(refused)["errorType"] == "Failed"
+
+
 async def test_awss_emulator_takes_an_answer_that_breaks_off(tmp_path: Path) -> None:
     """That is, its trailers: the next invocation comes on all the same."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serverless_offline import serverless_offline
 from servers import PATIENCE, Program, control, program, stats, until, urls
 from websocket_peers import client as connect
 from websockets.asyncio.client import ClientConnection
@@ -87,13 +88,10 @@ async def closed(socket: ClientConnection) -> int | None:
     return socket.close_code
 
 
-@pytest.mark.parametrize("mode", ["async", "inline"])
-async def test_each_way_to_answer_several_times_on_one_socket(emulated: str, settings_file: str, mode: str) -> None:
+async def converse(url: str, emulated: str) -> None:
+    """What a client of the prompt socket relies on, whoever holds its connection."""
     script(emulated, {"text": "Well: [[a b]], or [[-42]]?\n<END>"})
-    async with (
-        deployed(emulated, settings_file, CW_PROXY_LAMBDA_SOCKET_MODE=mode) as gateway,
-        connect(gateway.url, "", additional_headers=HEADERS) as socket,
-    ):
+    async with connect(url, "", additional_headers=HEADERS, open_timeout=PATIENCE) as socket:
         for _ in range(2):
             assert await turn(socket, "Play the script prompted", "int") == "-42"
             assert await turn(socket, "Play the script prompted", "string") == "a b"
@@ -109,6 +107,31 @@ async def test_each_way_to_answer_several_times_on_one_socket(emulated: str, set
         assert json.loads(await turn(socket, "Play the script exception", "int"))["error"]["code"]
         await socket.send("no JSON")
         assert json.loads(await received(socket))["error"]["code"] == "invalid_json"
+
+
+async def leave_early(url: str, emulated: str) -> None:
+    control(emulated, "reset", {})
+    script(emulated, {"repeat": 1000, "steps": [{"text": "more ", "piece": 5}, {"delay": 0.02}]})
+    async with connect(url, "", additional_headers=HEADERS, open_timeout=PATIENCE) as socket:
+        await ask(socket, "Play the script prompted", "stream")
+        await received(socket)
+        socket.transport.abort()
+    await until(lambda: stats(emulated)["cancelled_by_client"] == 1, "the upstream sees that we have left")
+
+
+@pytest.mark.parametrize("mode", ["async", "inline"])
+async def test_each_way_to_answer_several_times_on_one_socket(emulated: str, settings_file: str, mode: str) -> None:
+    async with deployed(emulated, settings_file, CW_PROXY_LAMBDA_SOCKET_MODE=mode) as gateway:
+        await converse(gateway.url, emulated)
+
+
+@pytest.mark.node
+@pytest.mark.xdist_group("serverless-offline")
+async def test_behind_serverless_offline_it_is_the_same(emulated: str, settings_file: str) -> None:
+    """Another's gateway, another's Lambda: the Python handler, asynchronous invocations, a 410 without a type."""
+    with serverless_offline(emulated, settings_file, TEMPLATES) as url:
+        await converse(url, emulated)
+        await leave_early(url, emulated)
 
 
 async def warm(gateway: Gateway) -> None:
@@ -138,14 +161,8 @@ async def test_only_what_is_acknowledged_may_take_longer_than_an_integration(
 
 
 async def test_a_client_that_is_gone_stops_the_upstream(emulated: str, settings_file: str) -> None:
-    control(emulated, "reset", {})
-    script(emulated, {"repeat": 1000, "steps": [{"text": "more ", "piece": 5}, {"delay": 0.02}]})
     async with deployed(emulated, settings_file) as gateway:
-        async with connect(gateway.url, "", additional_headers=HEADERS) as socket:
-            await ask(socket, "Play the script prompted", "stream")
-            await received(socket)
-            socket.transport.abort()
-        await until(lambda: stats(emulated)["cancelled_by_client"] == 1, "the upstream sees that we have left")
+        await leave_early(gateway.url, emulated)
         async with connect(gateway.url, "", additional_headers=HEADERS) as socket:
             assert await turn(socket, "Reply with exactly the token PONG") == "PONG"
 
