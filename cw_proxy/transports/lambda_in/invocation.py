@@ -126,7 +126,8 @@ class Invocations(msgspec.Struct, frozen=True):
 
     async def _refuse(self, invocation: Invocation, request: Request, error: ProxyError) -> None:
         """Nothing of an answer is out yet."""
-        head = Head(error.status, (("content-type", "application/json"), *error.headers().items()))
+        named = (("content-type", "application/json"), ("x-request-id", invocation.id))
+        head = Head(error.status, (*named, *error.headers().items()))
         if not self._streams(request):
             await self.api.respond(invocation, whole(head, error.body(), request))
             return
