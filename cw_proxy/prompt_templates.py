@@ -19,7 +19,8 @@ _NAME = re.compile(r"[A-Z0-9_]{1,100}\Z")
 _TEMPLATES = ("PROMPT_", "CW_PROMPT_")
 # AWS's credentials, and our own settings.
 _FORBIDDEN_STARTS = ("AWS_", "CW_PROXY_")
-_FORBIDDEN_ENDS = frozenset({"KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"})
+_FORBIDDEN_ENDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
+_FORBIDDEN_WORDS = frozenset({"SECRET", "PRIVATE", "PASSWORD", "PASSWD"})
 
 
 def prompt_templates(environment: Mapping[str, str], listed: Iterable[str]) -> dict[str, Secret]:
@@ -44,8 +45,8 @@ def check_names(listed: Iterable[str]) -> None:
 
 
 def _may_be_named(name: str) -> bool:
-    last = name.rpartition("_")[2].removesuffix("S")
-    return bool(_NAME.match(name)) and not name.startswith(_FORBIDDEN_STARTS) and last not in _FORBIDDEN_ENDS
+    secret = name.removesuffix("S").endswith(_FORBIDDEN_ENDS) or _FORBIDDEN_WORDS & {*name.split("_")}
+    return bool(_NAME.match(name)) and not name.startswith(_FORBIDDEN_STARTS) and not secret
 
 
 def _template(name: str, value: str) -> Secret:

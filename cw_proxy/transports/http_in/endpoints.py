@@ -52,7 +52,7 @@ UNSUPPORTED = {
 }
 
 
-_PASSED_ON = ("x-forwarded-for", "forwarded", "via")
+_PASSED_ON = ("x-forwarded-for", "forwarded", "via", "x-real-ip", "cf-connecting-ip")
 _PIECE = 256 * 1024  # bytes of a whole answer that go out in one write
 
 

@@ -286,7 +286,7 @@ async def test_metrics_are_for_who_has_a_key(emulator: Emulator) -> None:
     assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "forwarded", "Via"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "forwarded", "Via", "X-Real-IP", "CF-Connecting-IP"])
 async def test_without_keys_metrics_are_not_for_whom_a_proxy_passes_on(emulator: Emulator, header: str) -> None:
     async with proxy(emulator, metrics=True) as app:
         assert (await ask(app.url, METRICS)).status == 200
