@@ -39,7 +39,7 @@ class Connect(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """`endpoint` is where answers are posted, as the front's own domain has it."""
+    """`endpoint` is where answers are posted, as the front's own domain has it; empty where it names none."""
 
     id: str
     address: str
@@ -98,7 +98,7 @@ def parse(data: bytes) -> SocketEvent:
         raise NotSocket("The event is not one of a WebSocket API.")
     if event.request_context is not None:
         return _of_front(event, event.request_context)
-    if event.turn is not None:
+    if event.turn is not None and _ID.fullmatch(event.turn.id):
         return event.turn
     raise NotSocket("The event is not one of a WebSocket API.")
 
@@ -114,7 +114,8 @@ def _of_front(event: _Event, context: _Context) -> SocketEvent:
             identified = bool(context.authorizer or identity.user_arn)
             return Connect(context.connection_id, address, headers, identified)
         case "MESSAGE":
-            endpoint = f"https://{context.domain_name}/{context.stage}"
+            named = context.domain_name and context.stage
+            endpoint = f"https://{context.domain_name}/{context.stage}" if named else ""
             return Message(context.connection_id, address, endpoint, _body(event))
         case "DISCONNECT":
             return Disconnect(context.connection_id)

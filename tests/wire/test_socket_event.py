@@ -111,3 +111,16 @@ def test_pieces_are_the_text_and_each_is_text_that_fits(text: str, size: int) ->
 def test_what_fits_a_frame_is_one_piece() -> None:
     assert [len(piece) for piece in pieces(b"x" * MAX_FRAME)] == [MAX_FRAME]
     assert [len(piece) for piece in pieces(b"x" * (MAX_FRAME + 1))] == [MAX_FRAME, 1]
+
+
+def test_a_turn_of_no_connection_is_none() -> None:
+    forged = {"cw-proxy.turn": {"id": "x/../../y", "address": "", "endpoint": "https://a", "body": ""}}
+    with pytest.raises(NotSocket):
+        parse(json.dumps(forged).encode())
+
+
+def test_a_front_that_names_no_place() -> None:
+    event = {"requestContext": {"eventType": "MESSAGE", "connectionId": "id="}, "body": "x"}
+    found = parse(json.dumps(event).encode())
+    assert isinstance(found, Message)
+    assert found.endpoint == ""

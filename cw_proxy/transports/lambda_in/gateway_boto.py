@@ -47,6 +47,12 @@ class BotoGateway:
                 break
         return status
 
+    def renew(self) -> None:
+        """Lambda freezes the machine between invocations: connections that were kept may be dead since."""
+        with self._making:
+            for client in self._made.values():
+                client.close()
+
     async def invoke(self, payload: bytes) -> None:
         """Raises UpstreamUnavailable, ConfigError."""
         if not self._function:
@@ -74,6 +80,8 @@ class BotoGateway:
             answer = {}
         except boto.BotoCoreError:
             return 0
+        except ValueError:
+            raise ConfigError("The address to post answers to is none: see lambda_socket_endpoint.") from None
         # Outside the handlers, where botocore's exceptions would be our context.
         if not answer:
             raise ConfigError("There are no AWS credentials here, or no region.")

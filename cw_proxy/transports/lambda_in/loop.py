@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from cw_proxy.transports.lambda_in.invocation import Invocations
 from cw_proxy.transports.lambda_in.runtime_api import RuntimeApi, RuntimeApiError
@@ -80,6 +81,10 @@ class LambdaRuntime:
             except RuntimeApiError as fault:
                 # Lambda has given this one up, for example with its client; there may be a next.
                 log.warning("%s: %s", invocation.id, fault)
+            except Exception as fault:  # the outermost edge: one event must not end the others' process
+                log.exception("%s failed", invocation.id)
+                with suppress(RuntimeApiError):
+                    await self._api.fail(invocation, "Runtime.Internal", type(fault).__name__)
 
 
 def concurrency(environment: Mapping[str, str]) -> int:

@@ -45,6 +45,8 @@ log = logging.getLogger("cw_proxy.lambda")
 SocketMode = Literal["async", "inline"]
 _SWITCHED = 101  # the status that turns have
 _GONE = 410
+_INTEGRATION = 28.0  # seconds; API Gateway gives 29
+_LAST = 0.4  # seconds for what is under way, and for the last message after it: there is one until Lambda ends the run
 
 
 class Gateway(Protocol):
@@ -52,6 +54,9 @@ class Gateway(Protocol):
 
     async def post(self, endpoint: str, connection: str, data: bytes) -> int:
         """The HTTP status, whatever it is; 0 where there is none. Raises ConfigError without AWS credentials."""
+
+    def renew(self) -> None:
+        """Before an invocation: what was kept open may have died since the last one."""
 
     async def invoke(self, payload: bytes) -> None:
         """This function, with this event, without waiting for it. Raises ProxyError."""
@@ -69,7 +74,11 @@ class Server(Protocol):
 
 
 class Undelivered(Exception):
-    """A post did not arrive: nothing more is worth asking for."""
+    """A post did not arrive, since the client is `gone` or for another reason: nothing more is worth asking for."""
+
+    def __init__(self, *, gone: bool) -> None:
+        super().__init__()
+        self.gone = gone
 
 
 class Sockets(msgspec.Struct, frozen=True):
@@ -85,6 +94,7 @@ class Sockets(msgspec.Struct, frozen=True):
 
     async def answer(self, event: SocketEvent, id: str, until: float) -> bytes:
         """`id` is the invocation's; `until` is in the loop's time. Raises nothing that Lambda would repeat."""
+        self.gateway.renew()
         match event:
             case Connect():
                 return self._connect(event)
@@ -112,6 +122,8 @@ class Sockets(msgspec.Struct, frozen=True):
     async def _message(self, event: Message, id: str, until: float) -> None:
         """What cannot be answered is told at once."""
         endpoint = self.endpoint or event.endpoint
+        # Whoever waits for the acknowledgement waits for so long.
+        until = min(until, asyncio.get_running_loop().time() + _INTEGRATION)
         asked = Turn(event.id, event.address, endpoint, event.body)
         talk = self._talk(asked)
         try:
@@ -123,6 +135,9 @@ class Sockets(msgspec.Struct, frozen=True):
                 return
         except ProxyError as error:
             await talk.fail(error)
+            return
+        except Exception as fault:  # noqa: BLE001 - the outermost edge, as in `_turn`
+            await talk.fail(_internal(fault))
             return
         await self._turn(asked, id, until)
 
@@ -139,9 +154,14 @@ class Sockets(msgspec.Struct, frozen=True):
             await talk.fail(TimeIsUp("The function's time is up before the answer is complete."), record)
         except ProxyError as error:
             await talk.fail(error, record)
-        except Undelivered:
-            if record is not None:
+        except Undelivered as fault:
+            if record is not None and fault.gone:
                 record.gone()
+            elif not fault.gone:
+                await talk.fail(ProxyError("A part of the answer could not be sent.", code="undelivered"), record)
+        # The outermost edge: Lambda would repeat a run that fails, and post all of it again.
+        except Exception as fault:  # noqa: BLE001 - see above
+            await talk.fail(_internal(fault), record)
         finally:
             if record is not None:
                 record.finish(_SWITCHED)
@@ -149,7 +169,7 @@ class Sockets(msgspec.Struct, frozen=True):
     def _talk(self, asked: Turn) -> _Talk:
         # The client's headers, and with them its key, came once, when it connected: a connection is one caller.
         caller = Caller(digest(asked.id), {}, "WS", "", "", fresh_stamp)
-        post = _Post(self.gateway, asked.endpoint, asked.id)
+        post = _Post(self.gateway, self.endpoint or asked.endpoint, asked.id)
         return _Talk(self.server.front, caller, self.protocol.socket(caller), post)
 
 
@@ -158,23 +178,46 @@ def _client(asked: Turn) -> Client:
     return Client(digest(asked.id), asked.address)
 
 
-class _Post(msgspec.Struct, frozen=True):
-    gateway: Gateway
-    endpoint: str
-    id: str
+def _internal(fault: Exception) -> ProxyError:
+    # Its words may hold what was said.
+    log.error("a run failed: %s", type(fault).__name__)
+    return ProxyError("Internal error.")
+
+
+class _Post:
+    """One after the other: a post that is under way in its thread cannot be called back."""
+
+    def __init__(self, gateway: Gateway, endpoint: str, id: str) -> None:
+        self._gateway = gateway
+        self._endpoint = endpoint
+        self._id = id
+        self._under_way: asyncio.Task[int] | None = None
 
     async def __call__(self, data: bytes) -> None:
         """Raises Undelivered."""
+        self._under_way = asyncio.create_task(self._gateway.post(self._endpoint, self._id, data))
         try:
-            status = await self.gateway.post(self.endpoint, self.id, data)
+            status = await asyncio.shield(self._under_way)
         except ProxyError as error:
             log.error("a message to a client is lost: %s", error.message)
-            raise Undelivered from None
+            raise Undelivered(gone=False) from None
         if 200 <= status < 300:
             return
         if status != _GONE:
             log.warning("a message to a client is lost: API Gateway answered %s", status or "nothing")
-        raise Undelivered
+        raise Undelivered(gone=status == _GONE)
+
+    async def last(self, data: bytes) -> None:
+        """After all others, if there is time for it."""
+        if self._under_way is not None:
+            await asyncio.wait({self._under_way}, timeout=_LAST)
+            if not self._under_way.done():
+                return
+            # Whatever became of it has been told, or is told now.
+            self._under_way.exception()
+        with suppress(Undelivered, TimeoutError):
+            async with asyncio.timeout(_LAST):
+                await self(data)
 
 
 class _Talk(msgspec.Struct, frozen=True):
@@ -197,8 +240,7 @@ class _Talk(msgspec.Struct, frozen=True):
     async def fail(self, error: ProxyError, record: Record | None = None) -> None:
         if record is not None:
             record.failed(error)
-        with suppress(Undelivered):
-            await self.post(self.session.failure(error, None))
+        await self.post.last(self.session.failure(error, None))
 
     async def _answer(self, ask: Ask, record: Record | None) -> None:
         _, batches = await self.front.ask(ask, self.caller, record)

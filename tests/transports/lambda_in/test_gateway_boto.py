@@ -80,6 +80,20 @@ async def test_where_nobody_answers_there_is_no_status() -> None:
     assert await BotoGateway("f").post(NOBODY, ID, b"") == 0
 
 
+@pytest.mark.parametrize("endpoint", ["foo", "https:///", "https://a b/x", "http://127.0.0.1:99999", "http://[::1"])
+async def test_a_place_that_is_none(endpoint: str) -> None:
+    with pytest.raises(ConfigError, match="lambda_socket_endpoint"):
+        await BotoGateway("f").post(endpoint, ID, b"")
+
+
+async def test_kept_connections_are_renewed() -> None:
+    async with aws(200) as service:
+        gateway = BotoGateway("f")
+        assert await gateway.post(service.url, ID, b"one") == 200
+        gateway.renew()
+        assert await gateway.post(service.url, ID, b"two") == 200
+
+
 async def test_the_function_invokes_itself_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     async with aws(202) as service:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", service.url)

@@ -35,15 +35,24 @@ class Aws:
         self.statuses = list(statuses) or [200]
         self.posted: list[str] = []
         self.invoked: list[bytes] = []
+        self.renewed = 0
+        self.waiting = False
+        self.gate: asyncio.Event | None = None
         self.refusal: Exception | None = None
 
     async def post(self, endpoint: str, connection: str, data: bytes) -> int:
         if isinstance(self.refusal, ConfigError):
             raise self.refusal
         assert (endpoint, connection) == (URL, "id")
+        if self.gate is not None:
+            self.waiting = True
+            await self.gate.wait()
         self.posted.append(data.decode())
         await asyncio.sleep(0)
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+    def renew(self) -> None:
+        self.renewed += 1
 
     async def invoke(self, payload: bytes) -> None:
         if self.refusal:
@@ -148,14 +157,47 @@ async def test_what_lambda_does_not_take_is_told(emulator: Emulator) -> None:
         assert (await one.answer(message("hello")))["statusCode"] == 200
 
 
+ENDLESS = [{"repeat": 1000, "steps": [{"text": "more ", "piece": 5}, {"delay": 0.01}]}]
+
+
 @pytest.mark.parametrize("status", [410, 403, 413, 500, 0])
 async def test_what_does_not_arrive_ends_the_answer(emulator: Emulator, status: int) -> None:
-    emulator.scripts["endless"] = [{"repeat": 1000, "steps": [{"text": "more ", "piece": 5}, {"delay": 0.01}]}]
+    """A client that is gone is told nothing; one that may be there is told that a part is missing."""
+    emulator.scripts["endless"] = ENDLESS
     async with function(emulator, 200, status) as one:
-        await one.answer(turn("Play the script endless", "stream"))
-        assert len(one.aws.posted) == 2
+        assert (await one.answer(turn("Play the script endless", "stream")))["statusCode"] == 200
+        first, second, *last = one.aws.posted
+        assert (first, second) == ("more ", "more ")
+        assert [json.loads(post)["error"]["code"] for post in last] == ([] if status == 410 else ["undelivered"])
         await until(lambda: emulator.stats.cancelled_by_client == 1, "the upstream sees that we have left")
-        assert one.entries[0].outcome == "client_gone"
+        assert one.entries[0].outcome == ("client_gone" if status == 410 else "undelivered")
+
+
+async def test_a_fault_of_ours_is_told_and_not_repeated(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    async with function(emulator) as one:
+        one.aws.refusal = KeyError("canary")
+        assert (await one.answer(message("hello")))["statusCode"] == 200
+        assert one.aws.code == "internal_error"
+        assert caplog.messages == ["a run failed: KeyError"]
+        assert one.aws.renewed == 1
+
+
+async def test_what_is_under_way_at_the_deadline_comes_before_the_end(emulator: Emulator) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    for opens_in_time in (True, False):
+        async with function(emulator) as one:
+            one.aws.gate = asyncio.Event()
+            answering = asyncio.create_task(one.answer(turn("Play the script endless", "stream"), seconds=0.1))
+            await until(lambda: one.aws.waiting, "the first post is under way")
+            if opens_in_time:
+                asyncio.get_running_loop().call_later(0.2, one.aws.gate.set)
+            await answering
+            if opens_in_time:
+                first, last = one.aws.posted
+                assert (first, json.loads(last)["error"]["code"]) == ("more ", "time_is_up")
+            else:
+                assert one.aws.posted == []
+                one.aws.gate.set()
 
 
 async def test_what_breaks_off_ends_with_an_error(emulator: Emulator) -> None:
