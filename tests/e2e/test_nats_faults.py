@@ -44,10 +44,15 @@ class Load:
             self.answered += 1
 
     async def _answer(self) -> bytes:
-        try:
-            return (await self._connection.request(SUBJECT, PAUSE, timeout=self._timeout)).data
-        except (nats.errors.TimeoutError, nats.errors.NoRespondersError):
-            return b""
+        while True:
+            try:
+                return (await self._connection.request(SUBJECT, PAUSE, timeout=self._timeout)).data
+            except nats.errors.TimeoutError:
+                return b""
+            except nats.errors.NoRespondersError:
+                # The worker is not back yet, and nobody has taken the request: that is said at once.
+                assert self._again, "nobody listens"
+                await asyncio.sleep(0.02)
 
     async def more(self, number: int) -> None:
         goal = self.answered + number
