@@ -2,26 +2,30 @@
 
 In: a protocol, who asks, the body's bytes. Out: whole bytes, or batches of events and an encoder for them. Refuses to
 know how bytes come and go.
+
+Transports of bytes write what the encoder gives; those of messages send the data of each event, and `Streamed.payloads`
+says what that is, also where an answer fails.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from secrets import token_hex
 
 import msgspec
 
 from cw_proxy.errors import ProxyError, UpstreamTimeout
-from cw_proxy.events import Choices
+from cw_proxy.events import Choices, Event, Fail
 from cw_proxy.exchange import Asker, Plan
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Ask, Caller, ClientProtocol, Close, Encoder, Later, Send, Stamp
 from cw_proxy.record import Record
 from cw_proxy.rounds import Batches, answers, until
 from cw_proxy.router import Router
+from cw_proxy.wire import sse
 
 _LARGE_BODY = 256 * 1024  # bytes
 
@@ -30,11 +34,41 @@ class Whole(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Streamed(msgspec.Struct, frozen=True):
-    """`batches` are not begun: their first one may raise ProxyError."""
+class Streamed:
+    """`batches` are not begun: their first one may raise ProxyError. `failure` is what `payloads` ended with."""
 
-    batches: Batches
-    encoder: Encoder
+    def __init__(self, batches: Batches, encoder: Encoder) -> None:
+        self.batches = batches
+        self.encoder = encoder
+        self.failure: ProxyError | None = None
+
+    async def payloads(self) -> AsyncGenerator[list[bytes], None]:
+        """The data of the events that came at once, again and again. Raises ProxyError before the first; after it an
+        error is an event as well."""
+        begun = False
+        try:
+            async with aclosing(self.batches):
+                async for events in self.batches:
+                    self._note(events)
+                    if data := sse.payloads(self.encoder.feed(events)):
+                        begun = True
+                        yield data
+                    if self.encoder.ended:
+                        return
+        except ProxyError as error:
+            if not begun:
+                raise
+            yield self.failed(error)
+
+    def _note(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Fail):
+                self.failure = event.error
+
+    def failed(self, error: ProxyError) -> list[bytes]:
+        """The data of the events that end the answer with an error."""
+        self.failure = error
+        return sse.payloads(self.encoder.feed([Fail(error)]))
 
 
 class Front:
@@ -61,15 +95,19 @@ class Front:
         action = await _read(protocol, caller, body)
         if isinstance(action, Send):
             return Whole(action.frame)
-        plan, batches = await self.ask(action, caller, record)
+        plan, batches = await self._ask(action, caller, record)
         if plan.ignored:
             extra["x-cw-proxy-ignored"] = ", ".join(plan.ignored)
         if action.stream:
-            encoder = action.encoder(fresh_stamp())
-            return Streamed(batches, record.watching(encoder) if record else encoder)
+            return _streamed(action, batches, record)
         return Whole(await _collected(action, batches, record))
 
-    async def ask(self, ask: Ask, caller: Caller, record: Record | None = None) -> tuple[Plan, Batches]:
+    async def stream(self, ask: Ask, caller: Caller, record: Record | None = None) -> Streamed:
+        """Raises ProxyError."""
+        _, batches = await self._ask(ask, caller, record)
+        return _streamed(ask, batches, record)
+
+    async def _ask(self, ask: Ask, caller: Caller, record: Record | None) -> tuple[Plan, Batches]:
         """The batches are not begun. Raises ProxyError; so do they."""
         asker = Asker(caller.owner, caller.headers)
         if not self._limit:
@@ -94,6 +132,11 @@ class Front:
         plan = await self.exchange.plan(ask.request)
         record.planned(plan.model_id, plan.backend)
         return plan
+
+
+def _streamed(ask: Ask, batches: Batches, record: Record | None) -> Streamed:
+    encoder = ask.encoder(fresh_stamp())
+    return Streamed(batches, record.watching(encoder) if record else encoder)
 
 
 async def _collected(ask: Ask, batches: Batches, record: Record | None) -> bytes:

@@ -56,6 +56,33 @@ async def test_a_stream(front: Front) -> None:
     assert written.endswith(b"data: [DONE]\n\n")
 
 
+async def test_a_stream_as_messages(front: Front) -> None:
+    answer = await front.answer(OpenAIChat(), front.caller(HEADERS), body(stream=True), {})
+    assert isinstance(answer, Streamed)
+    found = [each async for data in answer.payloads() for each in data]
+    texts = [json.loads(each)["choices"][0]["delta"].get("content") or "" for each in found[:-1]]
+    assert "".join(texts) == "1 2 3"
+    assert found[-1] == b"[DONE]"
+    assert answer.failure is None
+
+
+async def test_an_error_within_a_stream_is_its_last_message(front: Front) -> None:
+    broken = body("Break the stream after 1 pieces by drop. Count from 1 to 30", stream=True)
+    answer = await front.answer(OpenAIChat(), front.caller(HEADERS), broken, {})
+    assert isinstance(answer, Streamed)
+    *_, last = [each async for data in answer.payloads() for each in data]
+    assert json.loads(last)["error"]["type"] == "upstream_error"
+    assert answer.failure is not None
+    assert answer.failure.status == 502
+
+
+async def test_an_error_before_a_stream_is_raised(front: Front) -> None:
+    answer = await front.answer(OpenAIChat(), front.caller(HEADERS), body("Play the script nothing", stream=True), {})
+    assert isinstance(answer, Streamed)
+    with pytest.raises(ProxyError):
+        await anext(answer.payloads())
+
+
 async def test_what_is_answered_at_once(front: Front, emulator: Emulator) -> None:
     kept = await front.answer(
         protocol := OpenAIResponses(), front.caller(HEADERS), b'{"model": "auto", "input": "Hello"}', {}

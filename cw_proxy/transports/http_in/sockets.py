@@ -17,7 +17,6 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from cw_proxy.errors import InvalidRequest, Overloaded, ProxyError, ShuttingDown, SocketLimit, UpgradeRequired
-from cw_proxy.events import Fail
 from cw_proxy.front import Front
 from cw_proxy.interfaces import Action, Ask, Caller, Close, Later, Send, SocketProtocol, SocketSession, WebSocket
 from cw_proxy.limits import Client
@@ -25,7 +24,6 @@ from cw_proxy.record import Record
 from cw_proxy.transports.http_in.bounds import Bounds
 from cw_proxy.transports.http_in.routes import Handler, record_of
 from cw_proxy.transports.rate_limiter import RateLimiter
-from cw_proxy.wire import sse
 
 Value = TypeVar("Value")
 
@@ -316,25 +314,11 @@ class _Socket:
                     await self._answer(action, record)
 
     async def _answer(self, ask: Ask, record: Record | None) -> None:
-        _, batches = await self._server.front.ask(ask, self._caller, record)
-        encoder = ask.encoder(self._caller.stamp())
-        if record is not None:
-            encoder = record.watching(encoder)
-        begun = False
-        try:
-            async with aclosing(batches):
-                async for events in batches:
-                    begun = await self._write(encoder.feed(events)) or begun
-        except ProxyError as error:
-            if not begun:
-                raise
-            await self._write(encoder.feed([Fail(error)]))
-
-    async def _write(self, written: bytes) -> bool:
-        payloads = sse.payloads(written)
-        for data in payloads:
-            await self._send(self._session.frame(data))
-        return bool(payloads)
+        answer = await self._server.front.stream(ask, self._caller, record)
+        async with aclosing(answer.payloads()) as payloads:
+            async for data in payloads:
+                for each in data:
+                    await self._send(self._session.frame(each))
 
     async def _send(self, frame: bytes) -> None:
         """Raises ConnectionError, also for a client that does not read."""

@@ -18,7 +18,6 @@ from typing import Literal, Protocol
 import msgspec
 
 from cw_proxy.errors import AnswerTooLarge, InvalidApiKey, ProxyError, TimeIsUp
-from cw_proxy.events import Fail
 from cw_proxy.front import Front, fresh_stamp
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Action, Ask, Caller, Close, Later, Send, SocketProtocol, SocketSession
@@ -27,7 +26,6 @@ from cw_proxy.protocols.prompt_socket import PATH, unmistakable
 from cw_proxy.record import Record
 from cw_proxy.secret import digest
 from cw_proxy.transports.rate_limiter import RateLimiter
-from cw_proxy.wire import sse
 from cw_proxy.wire.socket_event import (
     MAX_MESSAGE,
     Connect,
@@ -243,26 +241,12 @@ class _Talk(msgspec.Struct, frozen=True):
         await self.post.last(self.session.failure(error, None))
 
     async def _answer(self, ask: Ask, record: Record | None) -> None:
-        _, batches = await self.front.ask(ask, self.caller, record)
-        encoder = ask.encoder(fresh_stamp())
-        if record is not None:
-            encoder = record.watching(encoder)
-        begun = False
-        try:
-            async with aclosing(batches):
-                async for events in batches:
-                    begun = await self._write(encoder.feed(events), ask.stream) or begun
-        except ProxyError as error:
-            if not begun:
-                raise
-            await self._write(encoder.feed([Fail(error)]), ask.stream)
-
-    async def _write(self, written: bytes, stream: bool) -> bool:
-        frames = [self.session.frame(data) for data in sse.payloads(written)]
-        for frame in frames:
-            for message in messages(frame, stream):
-                await self.post(message)
-        return bool(frames)
+        answer = await self.front.stream(ask, self.caller, record)
+        async with aclosing(answer.payloads()) as payloads:
+            async for data in payloads:
+                for each in data:
+                    for message in messages(self.session.frame(each), ask.stream):
+                        await self.post(message)
 
 
 def _questions(action: Action) -> Sequence[Ask | Send]:
