@@ -32,7 +32,7 @@ from cw_proxy.front import Front
 from cw_proxy.guard import Guard
 from cw_proxy.nats_settings import NatsConfig, Tls
 from cw_proxy.secret import Secret
-from cw_proxy.transports.nats.worker import NatsWorker
+from cw_proxy.transports.nats_in import NatsWorker
 
 SUBJECT = "openai_requests"
 _SERVER = str(Path(sys.executable).parent / "nats-server")

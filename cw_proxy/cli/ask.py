@@ -75,7 +75,7 @@ def _asking(
     from cw_proxy.errors import ConfigError
 
     try:
-        from cw_proxy.transports.nats.asking import asked
+        from cw_proxy.transports.nats_out import asked
     except ModuleNotFoundError:
         raise ConfigError("NATS needs more packages: pip install 'cw-proxy[nats]'.") from None
     return asked(config, body, headers, streamed=streamed, inboxes=inboxes)

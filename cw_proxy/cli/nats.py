@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cw_proxy.config import Config
     from cw_proxy.nats_settings import NatsConfig
-    from cw_proxy.transports.nats.worker import NatsWorker
+    from cw_proxy.transports.nats_in import NatsWorker
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -106,7 +106,7 @@ def _worker_type() -> type[NatsWorker]:
     from cw_proxy.errors import ConfigError
 
     try:
-        from cw_proxy.transports.nats.worker import NatsWorker
+        from cw_proxy.transports.nats_in import NatsWorker
     except ModuleNotFoundError as fault:
         if (fault.name or "").partition(".")[0] not in ("nats", "nkeys"):
             raise
@@ -118,7 +118,7 @@ def _say(debug: bool, *, in_the_open: bool) -> None:
     """The two lines about the connection are for everybody."""
     import logging
 
-    logging.getLogger("cw_proxy.transports.nats").setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("cw_proxy.transports.nats_in").setLevel(logging.DEBUG if debug else logging.INFO)
     if in_the_open:
         _warn("A key on the command line can be seen by every user of this machine: write it into the settings file.")
 

@@ -1,7 +1,8 @@
-"""NATS: a micro service whose requests meet the exchange; over it every protocol that binds a Subject.
+"""The NATS front: a micro service, and over it every protocol that binds a Subject.
 
 In: messages on one subject, shared by a queue group. Out: one message, or a stream of them with an empty one as its
-end; `$SRV` answers. Refuses to know bodies beyond which protocol they belong to.
+end, errors in the protocol's shape; `$SRV` answers. Refuses to know bodies beyond which protocol they belong to, and
+what it takes to lose nothing on the way: that is nats_link.
 
 The client library calls back for one message after the other: each gets a task of its own, and the semaphore taken
 before it holds back what would be too much. Answers are published, never "responded": that would send the request's
@@ -14,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 import nats.micro
 from nats.errors import Error
@@ -22,15 +23,15 @@ from nats.micro.request import Request as Message
 from nats.micro.service import EndpointStats, Service
 
 from cw_proxy import __version__
-from cw_proxy.errors import NatsUnavailable, ProxyError, UpstreamTimeout
-from cw_proxy.front import Front, Whole
+from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
+from cw_proxy.front import Front, Streamed, Whole
+from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.protocols import protocols
 from cw_proxy.subjects import Subjects
-from cw_proxy.transports.nats.client import flushed
-from cw_proxy.transports.nats.line import INBOXES, Gone, Line
-from cw_proxy.transports.nats.reply import Reply
-from cw_proxy.wire.nats_message import STATUS
+from cw_proxy.transports.nats_link.client import flushed
+from cw_proxy.transports.nats_link.line import INBOXES, Gone, Line, Recipient
+from cw_proxy.wire.nats_message import ERROR_CODE, SEQUENCE, STATUS, failure
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,7 @@ class NatsWorker:
                         await self._line.unsubscribe(endpoint._subscription)
                 while self._tasks:
                     await asyncio.wait(self._tasks)
-                await self._line.settle()
-                await self._line.client.drain()
+                await self._line.drain()
         except (TimeoutError, Error):
             log.warning("The time for the rest is over; requests that are broken off: %d", len(self._tasks))
             return False
@@ -134,7 +134,7 @@ class NatsWorker:
             return
         protocol, streamed = self._subjects.of(message.data)
         log.debug("Handling a request of %d bytes: %s", len(message.data), protocol.name)
-        reply = Reply(self._line, message._msg.reply, protocol, self._config.max_reply_bytes, streamed)
+        reply = Reply(self._line, message._msg.reply, protocol, streamed, self._config.max_reply_bytes)
         with self._counts.one():
             try:
                 await self._answer_to(reply, message)
@@ -180,6 +180,91 @@ class NatsWorker:
         except TimeoutError:
             raise UpstreamTimeout(f"The answer took longer than {self._config.timeout:g} s.") from None
         return None
+
+
+class Reply(Recipient):
+    """An answer to one asker: whole, or `streamed`, and then with an end in every case."""
+
+    def __init__(
+        self, line: Line, subject: str, protocol: ClientProtocol, streamed: bool, max_bytes: int | None
+    ) -> None:
+        super().__init__(subject)
+        self.protocol = protocol
+        self.extra: dict[str, str] = {}
+        self._line = line
+        self._ends = streamed
+        self._max_bytes = max_bytes
+        self._task = asyncio.current_task()
+
+    async def stream(self, answer: Streamed) -> ProxyError | None:
+        """One message for each chunk, then the empty one; the error that ended it. Raises ProxyError before the
+        first chunk, or when one is too large."""
+        self._line.expect(self)
+        self.streaming = True
+        try:
+            async with aclosing(answer.payloads()) as payloads:
+                async for data in payloads:
+                    await self._chunks(data)
+        except NatsUnavailable as broken:
+            if not self.sent:
+                raise
+            await self._chunks(answer.failed(broken))
+        return await self._end(answer.failure)
+
+    async def _chunks(self, payloads: list[bytes]) -> None:
+        for data in payloads:
+            # The empty message says it here.
+            if data != b"[DONE]":
+                await self.send(data, {**self.extra, SEQUENCE: str(self.sent + 1)})
+
+    async def send(self, body: bytes, headers: dict[str, str]) -> None:
+        """Raises what Line.send does."""
+        await self._line.send(self, body, headers)
+
+    async def fail(self, error: ProxyError) -> None:
+        """In the protocol's shape, and with a stream's end where one was to come."""
+        if not self.sent:
+            shown = self.protocol.error(error)
+            await self._fitting(shown.body, {**self.extra, **shown.headers, **failure(error)})
+        if self._ends:
+            await self._end(error)
+
+    async def _end(self, error: ProxyError | None) -> ProxyError | None:
+        """Of a stream; the error that it ends with: where a part may be missing, there is one."""
+        try:
+            await self._fitting(b"", self._ending(error))
+        except NatsUnavailable as broken:
+            error = error or broken
+            await self._fitting(b"", self._ending(error))
+        return error
+
+    def _ending(self, error: ProxyError | None) -> dict[str, str]:
+        return {SEQUENCE: str(self.sent + 1), **(failure(error) if error else {STATUS: "200"})}
+
+    async def _fitting(self, body: bytes, headers: dict[str, str]) -> None:
+        """With less in it, where a message has no room for all of it: something has to come."""
+        least = {name: headers[name] for name in (SEQUENCE, STATUS, ERROR_CODE) if name in headers}
+        try:
+            await self.send(body, headers)
+        except RequestTooLarge:
+            try:
+                await self.send(b"", least)
+            except RequestTooLarge as error:
+                log.warning("an error was lost: %s", error.message)
+
+    def check_size(self, size: int, limit: int) -> None:
+        limit = min(limit, self._max_bytes or limit)
+        if size > limit:
+            what = "A part of the answer" if self.streaming else "The answer"
+            advice = "" if self.streaming else ": ask with JSON and `stream: true`"
+            raise RequestTooLarge(
+                f"{what} is larger than the {limit} bytes of a message{advice}.", code="answer_too_large"
+            )
+
+    def gone(self) -> None:
+        """Ends the call upstream as well."""
+        if self._task is not None:
+            self._task.cancel()
 
 
 class Counts:

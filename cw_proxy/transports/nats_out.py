@@ -16,8 +16,8 @@ from nats.errors import TimeoutError as NatsTimeout
 
 from cw_proxy.errors import NatsRefused, NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
 from cw_proxy.nats_settings import NatsConfig
-from cw_proxy.transports.nats.client import flushed
-from cw_proxy.transports.nats.connection import Watch, connect
+from cw_proxy.transports.nats_link.client import flushed
+from cw_proxy.transports.nats_link.connection import Watch, connect
 from cw_proxy.wire.nats_message import ERROR, ERROR_CODE, SEQUENCE, nobody_listens, size
 
 

@@ -24,7 +24,7 @@ from nats_peers import (
 from servers import PATIENCE, until
 
 from cw_proxy.emulator import Emulator
-from cw_proxy.transports.nats import client as nats_client
+from cw_proxy.transports.nats_link import client as nats_client
 from cw_proxy.wire.nats_message import SEQUENCE, STATUS
 
 ENDLESS = [{"repeat": 100_000, "steps": [{"text": "More. "}, {"delay": 0.01}]}]

@@ -10,7 +10,7 @@ from nats_peers import SUBJECT, client, nats_server
 
 from cw_proxy.errors import NatsRefused, NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
 from cw_proxy.nats_settings import NatsConfig
-from cw_proxy.transports.nats.asking import asked
+from cw_proxy.transports.nats_out import asked
 
 
 async def answers(folder: Path, body: bytes, *, streamed: bool = False) -> list[bytes]:

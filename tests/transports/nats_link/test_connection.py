@@ -14,7 +14,7 @@ from servers import until
 
 from cw_proxy.errors import NatsRefused, NatsUnavailable, ProxyError
 from cw_proxy.nats_settings import NatsConfig, Tls
-from cw_proxy.transports.nats.connection import Watch, connect
+from cw_proxy.transports.nats_link.connection import Watch, connect
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error
 from servers import PATIENCE, until
 
-from cw_proxy.transports.nats.client import SafeClient, flushed
+from cw_proxy.transports.nats_link.client import SafeClient, flushed
 
 INFO = b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576,"headers":true}\r\n'
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ from servers import PATIENCE, until, wire
 from cw_proxy.emulator import Emulator
 from cw_proxy.errors import NatsRefused
 from cw_proxy.wire.nats_message import SEQUENCE, STATUS
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(tmp_path) as running:
+        yield running
+
 
 HANG = [{"text": "First. "}, {"hang": True}]
 ENDLESS = [{"repeat": 100_000, "steps": [{"text": "More. "}, {"delay": 0.01}]}]
@@ -146,6 +154,56 @@ async def test_an_answer_that_takes_too_long(server: NatsServer, emulator: Emula
         assert chunks
         assert code(end) == "504"
         await until(lambda: emulator.stats.in_flight == 0, "the calls are dropped")
+
+
+# --- what has no room -------------------------------------------------------------------------------------
+
+
+async def test_an_answer_too_large_names_streaming(tmp_path: Path, emulator: Emulator) -> None:
+    emulator.scripts["long"] = [{"text": "x" * 6000, "piece": 500}]
+    with nats_server(tmp_path, "max_payload: 4096") as server:
+        async with working(server, emulator) as worker, client(server) as connection:
+            for body in (b"play the script long", chat("play the script long")):
+                answer = await request(connection, body)
+                assert code(answer) == "413"
+                assert b"stream" in answer.data
+            *chunks, end = await streamed(connection, chat("play the script long", stream=True))
+            assert (text_of(chunks), end.headers[STATUS]) == ("x" * 6000, "200")
+            assert not worker.lost.is_set()
+
+
+@pytest.mark.parametrize("around", range(-40, 41, 4))
+async def test_headers_count_as_well(tmp_path: Path, emulator: Emulator, around: int) -> None:
+    """Body and headers just below, at and above the server's limit: an answer or an error, and the connection stays."""
+    emulator.scripts["long"] = [{"text": "x" * (4096 + around), "piece": 500}]
+    with nats_server(tmp_path, "max_payload: 4096") as server:
+        async with working(server, emulator) as worker, client(server) as connection:
+            answer = await request(connection, b"play the script long")
+            assert code(answer) in (None, "413")
+            assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
+            assert not worker.lost.is_set()
+
+
+async def test_a_limit_of_our_own(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator, max_reply_bytes=300), client(server) as connection:
+        assert code(await request(connection, b"Count from 1 to 200")) == "413"
+        assert code(await request(connection, b"Count from 1 to 20")) is None
+
+
+async def test_a_limit_that_is_lowered_meanwhile(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator) as worker, client(server) as connection:
+        server.reload("max_payload: 1000")
+        answer = await request(connection, b"Count from 1 to 500")
+        # It is told of a new limit when it has broken the old one, if not before.
+        assert code(answer) == "413"
+        assert not worker.lost.is_set()
+
+
+async def test_an_error_that_has_no_room(server: NatsServer, emulator: Emulator) -> None:
+    async with working(server, emulator, max_reply_bytes=120), client(server) as connection:
+        assert code(await request(connection, b" ")) == "400"
+        [end] = await streamed(connection, chat("Hello", model="none-such", stream=True))
+        assert code(end) == "404"
 
 
 # --- what is refused --------------------------------------------------------------------------------------
@@ -331,8 +389,7 @@ async def test_draining_throws_nothing_away(server: NatsServer, emulator: Emulat
         asking = [asyncio.create_task(keep_asking(connection)) for _ in range(20)]
         for _ in range(20):
             async with working(server, emulator) as leaving:
-                goal = answered + 10
-                await until(lambda: answered > goal, "requests are answered")  # noqa: B023
+                await until(lambda goal=answered + 10: answered > goal, "requests are answered")
                 assert await leaving.drain()
         going = False
         await asyncio.gather(*asking)

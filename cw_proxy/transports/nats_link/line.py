@@ -1,7 +1,7 @@
-"""The worker's connection, and what it takes that no answer is lost with it.
+"""A connection that requests come over and answers go back on, and what it takes that none is lost with it.
 
-In: parcels. Out: messages on the connection, in their order; refusals of what the library throws away. Refuses to know
-requests, protocols and the exchange.
+In: recipients, and messages to them. Out: messages on the connection, in their order; refusals of what the library
+throws away. Refuses to know what messages mean, but for one thing: an empty one is the end of a stream.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import asyncio
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from secrets import token_hex
 from weakref import WeakValueDictionary
 
+import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -21,10 +23,9 @@ from nats.errors import Error, OutboundBufferLimitError, SlowConsumerError
 
 from cw_proxy.errors import InvalidRequest, NatsRefused, NatsUnavailable, Overloaded, ProxyError, RequestTooLarge
 from cw_proxy.nats_settings import NatsConfig
-from cw_proxy.transports.nats.client import Unreadable, flushed
-from cw_proxy.transports.nats.connection import Watch, connect
-from cw_proxy.transports.nats.reply import Parcel, Reply
-from cw_proxy.wire.nats_message import failure, nobody_listens
+from cw_proxy.transports.nats_link.client import Unreadable, flushed
+from cw_proxy.transports.nats_link.connection import Watch, connect
+from cw_proxy.wire.nats_message import failure, nobody_listens, size
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,40 @@ _COMPLAINTS = 50  # of a server that are logged, for each connection
 
 class Gone(Exception):
     """Nobody listens where an answer was to go."""
+
+
+class Recipient(ABC):
+    """Who is sent to at `subject`. Its messages stand for themselves, or are a stream, of which `sent` went out."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        self.streaming = False
+        self.sent = 0
+        # What the Line keeps here, and nobody else looks at.
+        self.back = ""
+        self.heard = -1
+        self.reaching = False
+        self.broken = False
+
+    @abstractmethod
+    def check_size(self, size: int, limit: int) -> None:
+        """Of a message, in bytes; over the limit the server would end the connection. Raises RequestTooLarge."""
+
+    @abstractmethod
+    def gone(self) -> None:
+        """Nobody listens to this stream any more."""
+
+    @abstractmethod
+    async def fail(self, error: ProxyError) -> None:
+        """What was sent is lost, and cannot be sent again: this is to be sent instead, or as the stream's end."""
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A message on its way."""
+
+    recipient: Recipient
+    body: bytes
+    headers: dict[str, str]
 
 
 class Line(Watch):
@@ -62,7 +97,7 @@ class Line(Watch):
         self._unconfirmed: list[Parcel] = []
         self._confirming: asyncio.Task[None] | None = None
         self._repeating: set[asyncio.Task[None]] = set()
-        self._expecting: WeakValueDictionary[str, Reply] = WeakValueDictionary()
+        self._expecting: WeakValueDictionary[str, Recipient] = WeakValueDictionary()
 
     async def open(self, config: NatsConfig) -> None:
         """Raises ConfigError, NatsRefused, NatsUnavailable."""
@@ -83,74 +118,78 @@ class Line(Watch):
 
     # --- sending ---
 
-    async def send(self, parcel: Parcel) -> None:
+    async def send(self, recipient: Recipient, body: bytes, headers: dict[str, str]) -> None:
         """Raises RequestTooLarge; NatsUnavailable, once, for a stream that may have lost something; Gone; the
         library's errors."""
-        reply = parcel.reply
+        parcel = Parcel(recipient, body, headers)
         await self._standing.wait()
-        if reply.broken:
-            reply.broken = False
+        if recipient.broken:
+            recipient.broken = False
             raise _broken()
-        if reply.streaming is None and self._returning(reply):
+        if not recipient.streaming and self._returning(recipient):
             # A whole answer waits for its asker by itself: others need the room.
-            reply.check_size(parcel, self.client.max_payload)
-            self._repeat_later(reply, [parcel])
+            recipient.check_size(size(parcel.body, parcel.headers), self.client.max_payload)
+            self._repeat_later(recipient, [parcel])
         else:
             await self._deliver(parcel)
 
     async def _deliver(self, parcel: Parcel) -> None:
-        reply = parcel.reply
+        recipient = parcel.recipient
         await self._standing.wait()
-        reply.check_size(parcel, self.client.max_payload)
+        recipient.check_size(size(parcel.body, parcel.headers), self.client.max_payload)
         self._unconfirmed.append(parcel)
         if self._confirming is None or self._confirming.done():
             self._confirming = asyncio.create_task(self._confirm())
-        if reply.streaming is not None:
-            reply.number += 1
-        if self._returning(reply):
+        if recipient.streaming:
+            recipient.sent += 1
+        if self._returning(recipient):
             await self._reach(parcel)
         else:
             await self._publish(parcel)
-        reply.heard = self._breaks
+        recipient.heard = self._breaks
 
     async def _publish(self, parcel: Parcel) -> None:
-        reply = parcel.reply
+        recipient = parcel.recipient
         # No room while the connection breaks, of which we are told in a moment: this parcel is unconfirmed.
         with suppress(OutboundBufferLimitError):
-            await self.client.publish(reply.to, parcel.body, reply=reply.back, headers=parcel.headers)
+            await self.client.publish(recipient.subject, parcel.body, reply=recipient.back, headers=parcel.headers)
 
-    def expect(self, reply: Reply) -> None:
-        """Has the reply told when nobody listens to it."""
-        reply.back = f"{self._inbox}.{token_hex(8)}"
-        self._expecting[reply.back] = reply
+    def expect(self, recipient: Recipient) -> None:
+        """Has the recipient told when nobody listens there."""
+        recipient.back = f"{self._inbox}.{token_hex(8)}"
+        self._expecting[recipient.back] = recipient
 
     async def _undelivered(self, message: Msg) -> None:
-        reply = self._expecting.get(message.subject)
-        if reply is not None and nobody_listens(message.headers, message.data):
-            reply.nobody_listens()
+        recipient = self._expecting.get(message.subject)
+        if recipient is None or not nobody_listens(message.headers, message.data):
+            return
+        if recipient.reaching:
+            recipient.reaching = False
+        elif recipient.streaming:
+            recipient.gone()
 
     # --- after a break ---
 
-    def _returning(self, reply: Reply) -> bool:
+    def _returning(self, recipient: Recipient) -> bool:
         """Whether its asker may be on the way back."""
-        patience = _COMEBACK if reply.streaming is None else _STREAM_COMEBACK
-        return reply.heard != self._breaks and time.monotonic() < self._returned + patience
+        patience = _STREAM_COMEBACK if recipient.streaming else _COMEBACK
+        return recipient.heard != self._breaks and time.monotonic() < self._returned + patience
 
     async def _reach(self, parcel: Parcel) -> None:
-        reply = parcel.reply
-        if not reply.back:
-            self.expect(reply)
+        recipient = parcel.recipient
+        if not recipient.back:
+            self.expect(recipient)
         while True:
-            reply.reaching = True
+            recipient.reaching = True
             await self._publish(parcel)
             # The word that nobody listens comes before the answer to the flush. Where the connection breaks again, this
             # parcel is unconfirmed.
             with suppress(Error):
                 await flushed(self.client)
-            heard, reply.reaching = reply.reaching, False
+            heard, recipient.reaching = recipient.reaching, False
             if heard:
                 return
-            if not self._returning(reply):
+            if not self._returning(recipient):
                 raise Gone
             await asyncio.sleep(_AGAIN)
 
@@ -164,30 +203,31 @@ class Line(Watch):
                 if breaks == self._breaks:
                     del self._unconfirmed[:number]
 
-    def _repeat_later(self, reply: Reply, parcels: list[Parcel]) -> None:
-        task = asyncio.create_task(self._repeat(reply, parcels))
+    def _repeat_later(self, recipient: Recipient, parcels: list[Parcel]) -> None:
+        task = asyncio.create_task(self._repeat(recipient, parcels))
         self._repeating.add(task)
         task.add_done_callback(self._repeating.discard)
 
-    async def _repeat(self, reply: Reply, parcels: list[Parcel]) -> None:
+    async def _repeat(self, recipient: Recipient, parcels: list[Parcel]) -> None:
         try:
-            if reply.streaming is not None and len(parcels) > 1:
-                await reply.end(_broken())
+            if recipient.streaming and len(parcels) > 1:
+                await recipient.fail(_broken())
             else:
                 for parcel in parcels:
                     await self._deliver(parcel)
         except RequestTooLarge as error:
             # It was not, before the server came back with another limit.
-            await reply.fail(error)
+            await recipient.fail(error)
         except Gone:
             log.warning("an answer was dropped: nobody came back for it")
         except Error as fault:
             log.warning("an answer was lost: %s", type(fault).__name__)
 
-    async def settle(self) -> None:
-        """Until the server has taken everything."""
+    async def drain(self) -> None:
+        """Until the server has taken everything. Raises the library's errors."""
         while waiting := [task for task in (*self._repeating, self._confirming) if task and not task.done()]:
             await asyncio.wait(waiting)
+        await self.client.drain()
 
     async def close(self) -> None:
         for task in (*self._repeating, self._confirming):
@@ -232,15 +272,15 @@ class Line(Watch):
     async def disconnected(self) -> None:
         self._standing.clear()
         self._breaks += 1
-        lost: dict[Reply, list[Parcel]] = {}
+        lost: dict[Recipient, list[Parcel]] = {}
         for parcel in self._unconfirmed:
-            lost.setdefault(parcel.reply, []).append(parcel)
+            lost.setdefault(parcel.recipient, []).append(parcel)
         self._unconfirmed = []
-        for reply, parcels in lost.items():
-            if reply.streaming is not None and parcels[-1].body:
-                reply.broken = True
+        for recipient, parcels in lost.items():
+            if recipient.streaming and parcels[-1].body:
+                recipient.broken = True
             else:
-                self._repeat_later(reply, parcels)
+                self._repeat_later(recipient, parcels)
         if not self.ending:
             log.warning("The connection to the NATS server broke; connecting again")
 
