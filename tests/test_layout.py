@@ -79,3 +79,37 @@ def test_a_function_on_lambda_starts_without_what_it_need_not_have() -> None:
     started = "import cw_proxy.cli, cw_proxy.app, cw_proxy.transports.lambda_in.invocation"
     unused = {"boto3", "botocore", "keyring", "rich", "jsonschema", "nats", "opentelemetry", "grpc", "cryptography"}
     assert not loaded_by(started) & unused
+
+
+# --- what a front costs: NATS as the example ---
+
+# The front itself, what carries messages for it and for `cw-proxy ask`, its settings and its commands.
+NATS_FRONT = "transports/nats_in.py"
+NATS = {NATS_FRONT, "transports/nats_out.py", "nats_settings.py", "cli/nats.py", "cli/ask.py"}
+NATS_FOLDERS = ("transports/nats_link/", "wire/nats_")
+# Where it is a line in a list: the commands, their exit codes, the errors, the libraries that say too much.
+LISTS = {"cli/__init__.py", "cli/root.py", "errors.py", "auth/quiet.py"}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of ours, also those that are imported when they are needed."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module}.{name.name}" for node in nodes for name in node.names} | {
+        str(node.module) for node in nodes
+    }
+
+
+def those_that_know_nats() -> dict[str, Path]:
+    return {path.relative_to(PACKAGE).as_posix(): path for path in SOURCES if "nats" in path.read_text().lower()}
+
+
+def test_nobody_else_knows_that_there_is_nats() -> None:
+    beyond = {name for name in those_that_know_nats().keys() - NATS if not name.startswith(NATS_FOLDERS)}
+    assert beyond == LISTS
+
+
+def test_the_front_over_nats_is_one_file() -> None:
+    """One module knows both NATS and what stands behind fronts; the command starts it."""
+    behind = {"cw_proxy.front", "cw_proxy.exchange", "cw_proxy.interfaces", "cw_proxy.protocols", "cw_proxy.subjects"}
+    found = {name for name, path in those_that_know_nats().items() if imported(path) & behind}
+    assert found == {NATS_FRONT, "cli/nats.py"}

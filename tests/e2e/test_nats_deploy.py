@@ -364,8 +364,7 @@ async def test_new_workers_for_old_one_by_one_lose_nothing(
             for _ in range(10):
                 asking.create_task(keep_asking(ann.client))
             for old in workers:
-                goal = answered + 20
-                await until(lambda: answered >= goal, "requests are answered")  # noqa: B023
+                await until(lambda goal=answered + 20: answered >= goal, "requests are answered")
                 old.send(signal.SIGTERM)
                 assert await asyncio.to_thread(old.wait) == 0
                 await asyncio.to_thread(stack.enter_context, started(folder, server, emulator))

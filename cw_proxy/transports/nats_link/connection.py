@@ -13,8 +13,9 @@ from nats.aio.client import Client
 from nats.errors import AuthorizationError, Error
 
 from cw_proxy.errors import NatsRefused, NatsUnavailable, ProxyError
-from cw_proxy.nats_settings import NatsConfig, address, context_of, seed_of
+from cw_proxy.nats_settings import NatsConfig, address
 from cw_proxy.transports.nats_link.client import SafeClient
+from cw_proxy.transports.nats_link.credentials import context_of, seed_of
 
 _PATIENCE = 10  # seconds for the first connection
 _TRIES = 3  # where it is broken off, with

@@ -1,5 +1,4 @@
-"""Connections to a real NATS server: keys and certificates that fit, and those that do not. And the small client
-against a service of nats-py's own: what it gives out, and what it refuses to send."""
+"""Connections to a real NATS server: keys and certificates that fit, and those that do not."""
 
 from __future__ import annotations
 

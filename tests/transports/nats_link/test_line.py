@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,101 @@ from nats_peers import (
 from servers import PATIENCE, until
 
 from cw_proxy.emulator import Emulator
+from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge
+from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.transports.nats_link import client as nats_client
+from cw_proxy.transports.nats_link.client import flushed
+from cw_proxy.transports.nats_link.line import Line, Recipient
 from cw_proxy.wire.nats_message import SEQUENCE, STATUS
+
+
+class Listed(Recipient):
+    """Keeps what it is told."""
+
+    def __init__(self, *, streaming: bool = False, most: int | None = None) -> None:
+        super().__init__("asker")
+        self.streaming = streaming
+        self.most = most
+        self.told: list[str] = []
+
+    def check_size(self, size: int, limit: int) -> None:
+        if size > (self.most or limit):
+            raise RequestTooLarge(f"{size} bytes")
+
+    def gone(self) -> None:
+        self.told.append("gone")
+
+    async def fail(self, error: ProxyError) -> None:
+        self.told.append(error.message)
+
+
+@asynccontextmanager
+async def line(server: NatsServer) -> AsyncIterator[Line]:
+    made = Line("work")
+    await made.open(NatsConfig(server=server.url))
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def test_messages_arrive_in_their_order(server: NatsServer) -> None:
+    async with line(server) as ours, client(server) as connection:
+        asker = await connection.subscribe("asker")
+        await flushed(connection)
+        recipient = Listed(streaming=True)
+        for number in range(100):
+            await ours.send(recipient, str(number).encode(), {"Number": str(number)})
+        found = [await asker.next_msg(PATIENCE) for _ in range(100)]
+        assert [message.data for message in found] == [message.headers["Number"].encode() for message in found]
+        assert [int(message.data) for message in found] == list(range(100))
+        assert recipient.sent == 100
+        await ours.drain()
+
+
+async def test_what_is_too_large_is_not_sent(server: NatsServer) -> None:
+    async with line(server) as ours:
+        recipient = Listed(streaming=True, most=10)
+        with pytest.raises(RequestTooLarge, match="11 bytes"):
+            await ours.send(recipient, b"x" * 11, {})
+        # A header and the line above it count as well.
+        with pytest.raises(RequestTooLarge, match="29 bytes"):
+            await ours.send(recipient, b"x" * 9, {"ab": "cd"})
+        assert recipient.sent == 0
+
+
+async def test_a_stream_that_nobody_listens_to(server: NatsServer) -> None:
+    async with line(server) as ours:
+        whole, streaming = Listed(), Listed(streaming=True)
+        for recipient in (whole, streaming):
+            ours.expect(recipient)
+            await ours.send(recipient, b"x", {})
+        await until(lambda: streaming.told, "the server says so")
+        assert (whole.told, streaming.told) == ([], ["gone"])
+
+
+@pytest.mark.parametrize("end", [True, False])
+async def test_a_stream_that_the_server_took_with_it(server: NatsServer, end: bool) -> None:
+    """It is told with the next message, or, where its end is gone too, by itself; either way once."""
+    async with line(server) as ours:
+        recipient = Listed(streaming=True)
+        server.signal(signal.SIGSTOP)
+        for body in (b"one", b"two", b"" if end else b"three"):
+            await ours.send(recipient, body, {})
+        server.kill()
+        server.start()
+        await until(lambda: ours._returned > 0, "the line stands again")
+        if end:
+            await until(lambda: recipient.told, "it is told")
+            assert ["may be missing" in words for words in recipient.told] == [True]
+        else:
+            with pytest.raises(NatsUnavailable, match="may be missing"):
+                await ours.send(recipient, b"four", {})
+            assert not recipient.told
+
+
+# --- with a worker --------------------------------------------------------------------------------------------
+
 
 ENDLESS = [{"repeat": 100_000, "steps": [{"text": "More. "}, {"delay": 0.01}]}]
 
@@ -111,7 +206,7 @@ async def test_an_asker_that_never_comes_back_is_given_up(server: NatsServer, em
             server.kill()
         server.start()
         await until(lambda: worker._line._returned > 0, "the server is back")
-        assert worker._counts.active == 0  # it waits by itself
+        await until(lambda: worker._counts.active == 0 and worker._line._repeating, "the answer waits by itself")
         worker._line._returned = 0.0  # long ago
         await until(lambda: not worker._line._repeating, "the answer is dropped")
         asking[0].cancel()
