@@ -92,5 +92,15 @@ def set_up_logging(debug: bool) -> None:
     from cw_proxy.auth.quiet import cap_third_party_loggers
 
     level = logging.DEBUG if debug else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stamp = "" if _goes_to_the_journal() else "%(asctime)s "
+    logging.basicConfig(stream=sys.stderr, level=level, format=stamp + "%(levelname)s %(name)s: %(message)s")
     cap_third_party_loggers()
+
+
+def _goes_to_the_journal() -> bool:
+    """Of stderr: systemd's journal writes the time itself (systemd.exec(5), $JOURNAL_STREAM)."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"

@@ -59,6 +59,20 @@ def test_libraries_stay_quiet_also_in_debug(debug: bool) -> None:
         assert not logging.getLogger(library).isEnabledFor(logging.INFO), library
 
 
+@pytest.mark.parametrize("journal", [False, True])
+def test_the_journal_writes_the_time_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: bool) -> None:
+    logging.getLogger().handlers.clear()
+    with (tmp_path / "log").open("w+") as file:
+        found = os.fstat(file.fileno())
+        monkeypatch.setattr("sys.stderr", file)
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino if journal else 0}")
+        settings.set_up_logging(False)
+        logging.getLogger("cw_proxy").warning("said")
+    line = (tmp_path / "log").read_text()
+    assert line.endswith("WARNING cw_proxy: said\n")
+    assert line.startswith("WARNING") is journal
+
+
 # --- a file of variables ---
 
 ENV = """\
