@@ -28,7 +28,6 @@ from servers import PATIENCE, TOKEN, Program, program, settings, until, urls
 
 from cw_proxy.app import Core
 from cw_proxy.emulator import Emulator
-from cw_proxy.front import Front
 from cw_proxy.guard import Guard
 from cw_proxy.nats_settings import NatsConfig, Tls
 from cw_proxy.secret import Secret
@@ -197,7 +196,7 @@ async def working(
     drain_timeout = more.pop("drain_timeout", PATIENCE)
     async with Core(settings(emulator.url), Path("/nonexistent")) as core:
         guard = Guard.of([], [], [Secret(key) for key in keys])
-        worker = NatsWorker(Front(core.exchange, guard), NatsConfig(server=server.url, **more), drain_timeout)
+        worker = NatsWorker(core.exchange, guard, NatsConfig(server=server.url, **more), drain_timeout)
         await worker.start()
         try:
             yield worker

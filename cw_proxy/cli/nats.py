@@ -77,13 +77,12 @@ def nats(context: click.Context, /, config_file: Path | None, debug: bool, **fla
 
     async def main() -> None:
         from cw_proxy.app import Core
-        from cw_proxy.front import Front
         from cw_proxy.guard import Guard
 
         worker_type = _worker_type()
         async with Core(proxy, home()) as core:
-            front = Front(core.exchange, Guard.of([], [], proxy.api_keys))
-            await _work(worker_type(front, config, proxy.drain_timeout))
+            guard = Guard.of([], [], proxy.api_keys)
+            await _work(worker_type(core.exchange, guard, config, proxy.drain_timeout))
 
     settings.run(main())
 

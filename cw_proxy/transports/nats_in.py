@@ -25,9 +25,11 @@ from nats.micro.service import EndpointStats, Service
 from cw_proxy import __version__
 from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
 from cw_proxy.front import Front, Streamed, Whole
+from cw_proxy.guard import Guard
 from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.protocols import protocols
+from cw_proxy.router import Router
 from cw_proxy.subjects import Subjects
 from cw_proxy.transports.nats_link.client import flushed
 from cw_proxy.transports.nats_link.line import INBOXES, Gone, Line, Recipient
@@ -41,8 +43,8 @@ _LONGEST_SUBJECT = 1024  # bytes: a server ends the connection over a line of 40
 class NatsWorker:
     """`start`, then `drain` and `stop`. `lost` is set when no request will come any more; `fault` says why."""
 
-    def __init__(self, front: Front, config: NatsConfig, drain_timeout: float) -> None:
-        self._front = front
+    def __init__(self, exchange: Router, guard: Guard, config: NatsConfig, drain_timeout: float) -> None:
+        self._front = Front(exchange, guard, config.timeout)
         self._config = config
         self._drain_timeout = drain_timeout
         self._subjects = Subjects(protocols())
@@ -151,9 +153,7 @@ class NatsWorker:
 
     async def _answer_to(self, reply: Reply, message: Message) -> None:
         try:
-            answer = await self._in_time(reply, message)
-            if answer is not None:
-                await reply.send(answer.body, {**reply.extra, STATUS: "200"})
+            await self._respond(reply, message)
         except ProxyError as error:
             self._counts.failed(error)
             await reply.fail(error)
@@ -165,21 +165,14 @@ class NatsWorker:
             self._counts.failed(fault)
             await reply.fail(fault)
 
-    async def _in_time(self, reply: Reply, message: Message) -> Whole | None:
-        """A whole answer that is to be sent: once it is there, it may wait for a server that is away."""
+    async def _respond(self, reply: Reply, message: Message) -> None:
         headers = {name.lower(): value for name, value in (message.headers or {}).items()}
-        try:
-            async with asyncio.timeout(self._config.timeout):
-                answer = await self._front.answer(
-                    reply.protocol, self._front.caller(headers), message.data, reply.extra
-                )
-                if isinstance(answer, Whole):
-                    return answer
-                if failed := await reply.stream(answer):
-                    self._counts.failed(failed)
-        except TimeoutError:
-            raise UpstreamTimeout(f"The answer took longer than {self._config.timeout:g} s.") from None
-        return None
+        answer = await self._front.answer(reply.protocol, self._front.caller(headers), message.data, reply.extra)
+        if isinstance(answer, Whole):
+            # Once it is there, it may wait for a server that is away.
+            await reply.send(answer.body, {**reply.extra, STATUS: "200"})
+        elif failed := await reply.stream(answer, self._config.timeout):
+            self._counts.failed(failed)
 
 
 class Reply(Recipient):
@@ -196,19 +189,22 @@ class Reply(Recipient):
         self._max_bytes = max_bytes
         self._task = asyncio.current_task()
 
-    async def stream(self, answer: Streamed) -> ProxyError | None:
-        """One message for each chunk, then the empty one; the error that ended it. Raises ProxyError before the
-        first chunk, or when one is too large."""
+    async def stream(self, answer: Streamed, limit: float) -> ProxyError | None:
+        """One message for each chunk, then the empty one; the error that ended it. `limit` is seconds: the service is
+        kept no longer for a NATS server that is away. Raises ProxyError before the first chunk, or when one is too
+        large."""
         self._line.expect(self)
         self.streaming = True
         try:
-            async with aclosing(answer.payloads()) as payloads:
+            async with asyncio.timeout(limit), aclosing(answer.payloads()) as payloads:
                 async for data in payloads:
                     await self._chunks(data)
-        except NatsUnavailable as broken:
+        except (NatsUnavailable, TimeoutError) as fault:
+            late = UpstreamTimeout(f"The answer took longer than {limit:g} s.")
+            error = fault if isinstance(fault, ProxyError) else late
             if not self.sent:
-                raise
-            await self._chunks(answer.failed(broken))
+                raise error from None
+            await self._chunks(answer.failed(error))
         return await self._end(answer.failure)
 
     async def _chunks(self, payloads: list[bytes]) -> None:
