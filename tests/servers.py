@@ -32,6 +32,7 @@ from cw_proxy.secret import Secret
 
 PATIENCE = 30.0  # seconds for what takes milliseconds on an idle machine
 TOKEN = "an-access-token-of-the-tests"
+UPSTREAM_KEY = "sk-canary-of-the-upstream"
 CHAT = "/v1/chat/completions"
 COMMAND = [str(Path(sys.executable).parent / "cw-proxy")]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
@@ -328,6 +329,18 @@ def is_ours(variable: str) -> bool:
 def urls(upstream: str) -> dict[str, str]:
     """Variables that send a proxy to `upstream`."""
     return dict.fromkeys(("CW_PROXY_STREAMING_URL", "CW_PROXY_RUNTIME_URL", "CW_PROXY_OIDC_URL"), upstream)
+
+
+def openai_upstream(emulator_url: str, **more: str) -> dict[str, str]:
+    """Variables that make an emulator the OpenAI upstream; key and model as such servers have them."""
+    return {
+        "CW_PROXY_ACCESS_TOKEN": "",
+        "CW_PROXY_BACKEND": "openai",
+        "CW_PROXY_OPENAI_BASE_URL": f"{emulator_url}/v1",
+        "CW_PROXY_OPENAI_API_KEY": UPSTREAM_KEY,
+        "OPENAI_MODEL": "gpt-5",
+        **more,
+    }
 
 
 @contextmanager

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import NOBODY, Service, control, program, serving, stats, until
+from servers import NOBODY, UPSTREAM_KEY, Service, control, openai_upstream, serving, stats, until
 from websocket_peers import ask, received_text, stream, turn
 from websocket_peers import client as connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 PATH = "/ws"
-KEY = "sk-canary-of-the-upstream"
 TEMPLATES = {
     "PROMPT_SYSTEM": "The system token is S-canary-7.",
     "CW_PROMPT_OTHER": "The system token is OTHER.",
@@ -22,25 +21,12 @@ TEMPLATES = {
     "AWS_SECRET_ACCESS_KEY": "canary-of-aws",
     "CW_PROXY_PROMPT_TEMPLATES": "MY_TEMPLATE",
 }
-OPENAI = {
-    "CW_PROXY_ACCESS_TOKEN": "",
-    "CW_PROXY_BACKEND": "openai",
-    "CW_PROXY_OPENAI_API_KEY": KEY,
-    "OPENAI_MODEL": "gpt-5",
-}
-
-
-@pytest.fixture(scope="module")
-def emulated() -> Iterator[str]:
-    """An emulator of its own, for the numbers and scripts."""
-    with program("emulator") as emulator:
-        yield emulator.first_line()
 
 
 @pytest.fixture(scope="module", params=["codewhisperer", "openai"])
 def service(request: pytest.FixtureRequest, emulated: str) -> Iterator[Service]:
-    openai = {**OPENAI, "CW_PROXY_OPENAI_BASE_URL": f"{emulated}/v1"} if request.param == "openai" else {}
-    with serving(NOBODY if openai else emulated, "--prompt-socket", **TEMPLATES, **openai) as (url, _):
+    variables = openai_upstream(emulated) if request.param == "openai" else {}
+    with serving(NOBODY if variables else emulated, "--prompt-socket", **TEMPLATES, **variables) as (url, _):
         yield Service(url, emulated)
 
 
@@ -152,8 +138,7 @@ async def test_an_answer_that_the_model_cuts_is_not_whole(emulated: str) -> None
 
 async def test_neither_the_key_nor_the_model_is_told(emulated: str) -> None:
     """A model that the upstream does not know, and says so by its name; then a key that it refuses."""
-    variables = {**OPENAI, "OPENAI_MODEL": "canary-model", "CW_PROXY_OPENAI_BASE_URL": f"{emulated}/v1"}
-    with serving(NOBODY, "--prompt-socket", **variables) as (url, server):
+    with serving(NOBODY, "--prompt-socket", **openai_upstream(emulated, OPENAI_MODEL="canary-model")) as (url, server):
         async with connect(url, PATH) as socket:
             unknown = await turn(socket, "hello")
             control(emulated, "settings", {"strict_tokens": True})
@@ -165,7 +150,7 @@ async def test_neither_the_key_nor_the_model_is_told(emulated: str) -> None:
         ]
         assert not any(word in unknown + refused for word in ("canary", "openai", "OPENAI", "emulator"))
         await until(lambda: b"canary-model" in server.err, "the log has the reason")
-        assert KEY.encode() not in server.err
+        assert UPSTREAM_KEY.encode() not in server.err
 
 
 async def test_the_time_for_an_answer_counts_here_too(emulated: str) -> None:

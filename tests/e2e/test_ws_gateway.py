@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,6 @@ from cw_proxy.emulator.ws_gateway import Gateway, Limits
 KEY = "a-client-key"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 TEMPLATES = {"PROMPT_SYSTEM": "The system token is S-canary-7.", "AWS_SESSION_TOKEN": "canary-of-aws"}
-
-
-@pytest.fixture(scope="module")
-def emulated() -> Iterator[str]:
-    """An emulator of its own, for the numbers and scripts."""
-    with program("emulator") as emulator:
-        yield emulator.first_line()
 
 
 @pytest.fixture
