@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -349,6 +350,27 @@ def serving(upstream: str, *arguments: str, **environment: str) -> Iterator[tupl
     variables = {"CW_PROXY_ACCESS_TOKEN": TOKEN, **urls(upstream), **environment}
     with program("serve", "--port", "0", *arguments, **variables) as server:
         yield server.first_line(), server
+
+
+def free_ports(number: int) -> list[int]:
+    """For programs that are told where to listen."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports: list[int] = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def wait_for_port(port: int, running: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
+    """Until somebody else's program listens."""
+    began = time.monotonic()
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert running.poll() is None, f"ended instead of listening: {running.args!r}"
+            assert time.monotonic() - began < patience, f"does not listen: {running.args!r}"
+            time.sleep(0.02)
 
 
 def stats(emulator_url: str) -> dict[str, Any]:
