@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import cast
 
@@ -21,7 +22,7 @@ SUBJECT = "openai_requests"
 _HELLO = b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"lang":"bench"}\r\n'
 
 
-class _Client(asyncio.Protocol):
+class _Client(asyncio.Protocol, ABC):
     """Keeps the answers; they are taken apart afterwards."""
 
     def __init__(self, job: Job, done: asyncio.Future[None]) -> None:
@@ -36,8 +37,9 @@ class _Client(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.begin()
 
+    @abstractmethod
     def begin(self) -> None:
-        raise NotImplementedError
+        """Sends what comes first."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._finish()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from cw_proxy.borrowed import Switch, borrowed
 from cw_proxy.errors import ConfigError
 from cw_proxy.filters.references import OnLicensedCode
 from cw_proxy.prompt_templates import check_names
@@ -170,57 +171,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     aliases: dict[str, str] = _setting({}, "Names of models: `[aliases]` table, name = id the service lists.")
 
 
-class Borrowed(msgspec.Struct, frozen=True):
-    """A variable that other programs know too. It counts only `when` (`counts` decides), and only where nothing of ours
-    sets the setting: what a shell holds for another program must not open this one."""
-
-    variable: str
-    setting: str
-    when: str
-    counts: Callable[[Config, Mapping[str, str]], bool]
-    convert: Callable[[str], Any] | None = None  # from the variable's unit; raises ValueError
-
-
-def _simple_api(config: Config, environment: Mapping[str, str]) -> bool:
-    return config.simple_api
-
-
-def _either(config: Config, environment: Mapping[str, str]) -> bool:
-    return config.simple_api or config.prompt_socket
-
-
-def _prompt_socket(config: Config, environment: Mapping[str, str]) -> bool:
-    return config.prompt_socket
-
-
-def _openai(config: Config, environment: Mapping[str, str]) -> bool:
-    """Beside an OPENAI_BASE_URL the others are about that server, which may be this very proxy."""
-    return config.backend == "openai" and not environment.get("OPENAI_BASE_URL")
-
-
-def _openai_itself(config: Config, environment: Mapping[str, str]) -> bool:
-    """The key is for OpenAI's server: it goes there, and nowhere else."""
-    return _openai(config, environment) and at_openai(config)
-
-
-def _milliseconds(text: str) -> float:
-    return float(text) / 1000
-
-
-BORROWED = (
-    Borrowed("DEFAULT_MODEL", "default_model", "with `simple_api` or `prompt_socket`", _either),
-    Borrowed("REQUEST_TIMEOUT", "request_timeout", "with `simple_api`; in milliseconds", _simple_api, _milliseconds),
-    Borrowed("CORS_ORIGINS", "cors_origins", "with `simple_api`", _simple_api),
-    Borrowed("RATE_LIMIT_MAX", "rate_limit_max", "with `simple_api`", _simple_api),
-    Borrowed(
-        "RATE_LIMIT_WINDOW_MS", "rate_limit_window", "with `simple_api`; in milliseconds", _simple_api, _milliseconds
-    ),
-    Borrowed("API_GW_ENDPOINT", "lambda_socket_endpoint", "with `prompt_socket`", _prompt_socket),
-    Borrowed("OPENAI_MODEL", "openai_model", "with `backend` openai, unless `OPENAI_BASE_URL` is set", _openai),
-    Borrowed("OPENAI_API_KEY", "openai_api_key", "the same, and at OpenAI's own address only", _openai_itself),
-)
-
-
 class SettingDoc(msgspec.Struct, frozen=True):
     name: str
     variable: str
@@ -323,17 +273,26 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _borrowed(config: Config, environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for one in BORROWED:
-        text = environment.get(one.variable, "").strip()
-        if text and one.counts(config, environment):
-            try:
-                found[one.setting] = one.convert(text) if one.convert else _typed(one.setting, text)
-                _converted({one.setting: found[one.setting]})
-            except msgspec.ValidationError as fault:
-                raise ConfigError(f"{one.variable} in the environment is wrong: {fault}.") from None
-            except ValueError:
-                raise ConfigError(f"{one.variable} in the environment is not a number.") from None
+    for one, text in borrowed(_switches(config, environment), environment):
+        try:
+            found[one.setting] = one.convert(text) if one.convert else _typed(one.setting, text)
+            _converted({one.setting: found[one.setting]})
+        except msgspec.ValidationError as fault:
+            raise ConfigError(f"{one.variable} in the environment is wrong: {fault}.") from None
+        except ValueError:
+            raise ConfigError(f"{one.variable} in the environment is not a number.") from None
     return found
+
+
+def _switches(config: Config, environment: Mapping[str, str]) -> set[Switch]:
+    openai = config.backend == "openai" and not environment.get("OPENAI_BASE_URL")
+    switches = {
+        Switch.SIMPLE_API: config.simple_api,
+        Switch.PROMPT_SOCKET: config.prompt_socket,
+        Switch.OPENAI: openai,
+        Switch.OPENAI_ITSELF: openai and at_openai(config),
+    }
+    return {switch for switch, on in switches.items() if on}
 
 
 def _typed(name: str, text: str) -> Any:

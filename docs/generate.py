@@ -16,6 +16,7 @@ import msgspec
 
 from cw_proxy import config, errors, events
 from cw_proxy.backends.codewhisperer import offer, turns, wishes
+from cw_proxy.borrowed import BORROWED
 from cw_proxy.cli import root
 from cw_proxy.cli.serve import serve
 from cw_proxy.demands import json_answer, tool_call
@@ -82,7 +83,7 @@ def settings() -> str:
 
 
 def borrowed_variables() -> str:
-    rows = ((code(one.variable), code(one.setting), one.when) for one in config.BORROWED)
+    rows = ((code(one.variable), code(one.setting), one.when) for one in BORROWED)
     return table(("variable", "setting", "when it counts"), rows)
 
 

@@ -23,7 +23,7 @@ class Folded(msgspec.Struct, frozen=True):
     finish_reason: str | None
 
 
-class Judge:
+class Client:
     """One real client, with strict validation of answers; its transport answers the bytes under judgement."""
 
     def __init__(self) -> None:
@@ -40,14 +40,22 @@ class Judge:
     def _answer(self, _: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, headers={"content-type": self._media_type}, content=iter(self._chunks))
 
+    def streaming(self, chunks: list[bytes]) -> openai.OpenAI:
+        self._chunks, self._media_type = chunks, "text/event-stream"
+        return self._client
+
+    def answering(self, body: bytes) -> openai.OpenAI:
+        self._chunks, self._media_type = [body], "application/json"
+        return self._client
+
+
+class Judge(Client):
     def chunks(self, stream: list[bytes]) -> Iterator[ChatCompletionChunk]:
         """Raises openai.APIError as the client's user sees it."""
-        self._chunks, self._media_type = stream, "text/event-stream"
-        yield from self._client.chat.completions.create(model="auto", messages=[], stream=True)
+        yield from self.streaming(stream).chat.completions.create(model="auto", messages=[], stream=True)
 
     def full(self, body: bytes) -> ChatCompletion:
-        self._chunks, self._media_type = [body], "application/json"
-        return self._client.chat.completions.create(model="auto", messages=[])
+        return self.answering(body).chat.completions.create(model="auto", messages=[])
 
     def fold(self, stream: list[bytes]) -> Folded:
         """What the client's own accumulator makes of the stream."""

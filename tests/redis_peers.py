@@ -12,15 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from servers import PATIENCE
+from servers import PATIENCE, free_ports
 
 from cw_proxy.secret import Secret
 
 
 class RedisServer:
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        [self.port] = free_ports(1)
         self.url = Secret(f"redis://127.0.0.1:{self.port}")
         self._process: subprocess.Popen[bytes] | None = None
 

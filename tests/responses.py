@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx2
 import openai
 from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import Response, ResponseStreamEvent
+from openai_sdk import Client
 from strategies import request, say
 
 from cw_proxy.events import Collector, Event, Text, Thought, ToolClose, ToolInput, ToolOpen
@@ -131,30 +131,12 @@ def told(response: Response) -> list[tuple[str, ...]]:
     return said
 
 
-class Judge:
-    """One real client, with strict validation of answers; its transport answers the bytes under judgement."""
-
-    def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._media_type = ""
-        self._client = openai.OpenAI(
-            api_key="none",
-            base_url="http://judge/v1",
-            max_retries=0,
-            http_client=httpx2.Client(transport=httpx2.MockTransport(self._answer)),
-            _strict_response_validation=True,
-        )
-
-    def _answer(self, _: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers={"content-type": self._media_type}, content=iter(self._chunks))
-
+class Judge(Client):
     def events(self, stream: list[bytes]) -> Iterator[ResponseStreamEvent]:
-        self._chunks, self._media_type = stream, "text/event-stream"
-        yield from self._client.responses.create(model="auto", input="", stream=True)
+        yield from self.streaming(stream).responses.create(model="auto", input="", stream=True)
 
     def full(self, answer: bytes) -> Response:
-        self._chunks, self._media_type = [answer], "application/json"
-        return self._client.responses.create(model="auto", input="")
+        return self.answering(answer).responses.create(model="auto", input="")
 
     def fold(self, stream: list[bytes]) -> tuple[Any, Response]:
         """What the client's own accumulator makes of the deltas, and the response at the end."""

@@ -6,10 +6,8 @@ in tests/auth/test_secretsmanager_boto.py.
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
-from servers import PATIENCE
+from servers import free_ports, wait_for_port
 
 # A process: in ours its `responses` would be the helper of that name beside this file.
 _SERVER = str(Path(sys.executable).parent / "moto_server")
@@ -26,13 +24,12 @@ _SERVER = str(Path(sys.executable).parent / "moto_server")
 @contextmanager
 def secrets_manager() -> Iterator[dict[str, str]]:
     """The variables of a machine whose AWS it is."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     server = subprocess.Popen(
         [_SERVER, "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        _wait_for(port)
+        wait_for_port(port, server)
         yield {
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "testing",
@@ -44,16 +41,6 @@ def secrets_manager() -> Iterator[dict[str, str]]:
     finally:
         server.kill()
         server.wait()
-
-
-def _wait_for(port: int) -> None:
-    began = time.monotonic()
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() - began < PATIENCE, "moto does not start"
-            time.sleep(0.02)
 
 
 def client(variables: dict[str, str]) -> Any:

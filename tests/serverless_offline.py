@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from node_packages import FOLDER, node_modules, tool
-from servers import PATIENCE, clean_environment, urls
+from servers import PATIENCE, clean_environment, free_ports, urls, wait_for_port
 
 SERVICE = FOLDER / "serverless-offline"
 
@@ -52,29 +50,10 @@ def serverless_offline(upstream: str, settings_file: str, more: Mapping[str, str
         start_new_session=True,
     )
     try:
-        wait_for(int(ports[1]), running)
-        wait_for(int(ports[2]), running)
+        wait_for_port(int(ports[1]), running, 2 * PATIENCE)
+        wait_for_port(int(ports[2]), running, 2 * PATIENCE)
         yield f"ws://127.0.0.1:{ports[1]}"
     finally:
         # With the handlers that it has started: asked to end, it waits for them.
         os.killpg(running.pid, signal.SIGKILL)
         running.wait(PATIENCE)
-
-
-def free_ports(number: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports: list[int] = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
-
-
-def wait_for(port: int, running: subprocess.Popen[bytes]) -> None:
-    began = time.monotonic()
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert running.poll() is None, "serverless-offline does not start"
-            assert time.monotonic() - began < 2 * PATIENCE, "serverless-offline does not listen"
-            time.sleep(0.05)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ from cw_proxy.secret import Secret
 
 PATIENCE = 30.0  # seconds for what takes milliseconds on an idle machine
 TOKEN = "an-access-token-of-the-tests"
+UPSTREAM_KEY = "sk-canary-of-the-upstream"
 CHAT = "/v1/chat/completions"
 COMMAND = [str(Path(sys.executable).parent / "cw-proxy")]
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
@@ -330,12 +332,45 @@ def urls(upstream: str) -> dict[str, str]:
     return dict.fromkeys(("CW_PROXY_STREAMING_URL", "CW_PROXY_RUNTIME_URL", "CW_PROXY_OIDC_URL"), upstream)
 
 
+def openai_upstream(emulator_url: str, **more: str) -> dict[str, str]:
+    """Variables that make an emulator the OpenAI upstream; key and model as such servers have them."""
+    return {
+        "CW_PROXY_ACCESS_TOKEN": "",
+        "CW_PROXY_BACKEND": "openai",
+        "CW_PROXY_OPENAI_BASE_URL": f"{emulator_url}/v1",
+        "CW_PROXY_OPENAI_API_KEY": UPSTREAM_KEY,
+        "OPENAI_MODEL": "gpt-5",
+        **more,
+    }
+
+
 @contextmanager
 def serving(upstream: str, *arguments: str, **environment: str) -> Iterator[tuple[str, Program]]:
     """`cw-proxy serve` on a free port: its URL and the process. With a ready token unless one is given."""
     variables = {"CW_PROXY_ACCESS_TOKEN": TOKEN, **urls(upstream), **environment}
     with program("serve", "--port", "0", *arguments, **variables) as server:
         yield server.first_line(), server
+
+
+def free_ports(number: int) -> list[int]:
+    """For programs that are told where to listen."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports: list[int] = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def wait_for_port(port: int, running: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
+    """Until somebody else's program listens."""
+    began = time.monotonic()
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert running.poll() is None, f"ended instead of listening: {running.args!r}"
+            assert time.monotonic() - began < patience, f"does not listen: {running.args!r}"
+            time.sleep(0.02)
 
 
 def stats(emulator_url: str) -> dict[str, Any]:

@@ -183,6 +183,14 @@ def frames_of(events: list[Event], spelling: tuple[bool, bool, bool] = (False, F
     return made
 
 
+def broken_answers() -> list[bytes]:
+    """An answer's bytes that end too early, at many places: all inside a frame but the first, which is nothing."""
+    events = [Begin(), Text("a"), ToolOpen("t1", "ls"), ToolInput("{}"), ToolClose(), Text("b")]
+    frames = frames_of(events)
+    whole, borders = b"".join(frames), {*itertools.accumulate(map(len, frames))}
+    return [whole[:end] for end in range(0, len(whole), 6) if end not in borders]
+
+
 def _payload(event: Event, tool: ToolOpen) -> tuple[str, dict[str, Any]]:
     call = {"toolUseId": tool.id, "name": tool.name}
     match event:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cw_proxy.config import (
-    BORROWED,
     ENVIRONMENT_PREFIX,
     Config,
     SettingDoc,
@@ -230,10 +229,6 @@ def test_a_shells_variable_that_is_wrong_is_named_but_not_repeated(file: Path, v
     message = refusal(file, environment=SIMPLE | {"REQUEST_TIMEOUT": value})
     assert message.startswith("REQUEST_TIMEOUT in the environment is ")
     assert value not in message.removeprefix("REQUEST_TIMEOUT")
-
-
-def test_the_conditions_are_told() -> None:
-    assert all(one.when and one.setting in [doc.name for doc in documentation()] for one in BORROWED)
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "my_template", "SOME_TOKEN"])

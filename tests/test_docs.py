@@ -27,6 +27,7 @@ from servers import clean_environment, program, serving
 
 import cw_proxy
 from cw_proxy import config, nats_settings
+from cw_proxy.borrowed import BORROWED
 from cw_proxy.cli import root
 from cw_proxy.emulator import Settings, directives
 from cw_proxy.errors import ProxyError
@@ -148,7 +149,7 @@ def test_each_route_is_documented(generate: ModuleType) -> None:
 
 def test_each_variable_of_others_is_documented() -> None:
     page = reference("configuration")
-    for one in config.BORROWED:
+    for one in BORROWED:
         assert f"| `{one.variable}` | `{one.setting}` | {one.when} |" in page
 
 

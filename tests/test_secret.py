@@ -26,7 +26,7 @@ SHOWN = [
     f"{CANARY!r:>50}",
     f"{CANARY:>50}",
     format(CANARY, "s"),
-    "%s %r" % (CANARY, CANARY),  # noqa: UP031
+    "%s %r" % (CANARY, CANARY),  # noqa: UP031 - a way that old code has
     repr([CANARY, {"key": CANARY}, (CANARY,)]),
 ]
 

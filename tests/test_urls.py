@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from cw_proxy.errors import ConfigError
@@ -30,9 +32,9 @@ def test_no_place_for_a_token(url: str) -> None:
 
 @pytest.mark.parametrize("check", [check_proxy, check_store])
 @pytest.mark.parametrize("url", ["canary", "ftp://user:canary@h", "http://canary:x:y", "redis://"])
-def test_what_may_hold_a_password_is_not_repeated(check: object, url: str) -> None:
+def test_what_may_hold_a_password_is_not_repeated(check: Callable[[str, Secret], None], url: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        check("some_url", Secret(url))  # type: ignore[operator] # one of the two above
+        check("some_url", Secret(url))
     assert "canary" not in raised.value.message
     assert "'some_url'" in raised.value.message
 

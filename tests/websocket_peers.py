@@ -1,4 +1,4 @@
-"""Peers of the relay that are not built on aiohttp: a scripted upstream and a client, both of the websockets library.
+"""Peers that are not built on aiohttp: a scripted upstream of the relay and a client, both of the websockets library.
 
 In: a script, which is a coroutine that gets each connection. Out: an upstream on a free port that remembers who came.
 Refuses to know pytest and the relay's insides.
@@ -103,6 +103,33 @@ async def received(socket: ClientConnection | ServerConnection) -> Any:
 async def closed(socket: ClientConnection | ServerConnection) -> tuple[int | None, str | None]:
     await asyncio.wait_for(socket.wait_closed(), PATIENCE)
     return socket.close_code, socket.close_reason
+
+
+# --- a client of the prompt socket ------------------------------------------------------------------------
+
+
+async def ask(socket: ClientConnection, text: str, answer: str = "full", template: str | None = None) -> None:
+    question = {"messages": [{"role": "user", "content": text}], "response_type": answer, "prompt_template": template}
+    await socket.send(json.dumps(question))
+
+
+async def received_text(socket: ClientConnection) -> str:
+    frame = await received(socket)
+    assert isinstance(frame, str)
+    return frame
+
+
+async def turn(socket: ClientConnection, text: str, answer: str = "full", template: str | None = None) -> str:
+    await ask(socket, text, answer, template)
+    return await received_text(socket)
+
+
+async def stream(socket: ClientConnection) -> list[str]:
+    """The pieces; an error or the end is the last."""
+    pieces = [await received_text(socket)]
+    while pieces[-1] != "<END>" and not pieces[-1].startswith('{"error"'):
+        pieces.append(await received_text(socket))
+    return pieces
 
 
 # --- scripts ----------------------------------------------------------------------------------------------

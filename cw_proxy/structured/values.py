@@ -102,11 +102,11 @@ def _int(digits: str) -> int:
 
 
 def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Unfit(f"The answer has an object with the name {_Text(twice)!r} twice.")
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise Unfit(f"The answer has an object with the name {_Text(name)!r} twice.")
+        members[name] = value
     return members
 
 

@@ -14,6 +14,13 @@ def emulator_process() -> Iterator[str]:
         yield emulator.first_line()
 
 
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[str]:
+    """An emulator of the file's own, for its numbers, scripts and settings."""
+    with program("emulator") as emulator:
+        yield emulator.first_line()
+
+
 @pytest.fixture(scope="session")
 def service(emulator_process: str) -> Iterator[Service]:
     with serving(emulator_process) as (url, _):

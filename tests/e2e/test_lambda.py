@@ -7,10 +7,8 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +32,7 @@ from servers import (
     clean_environment,
     control,
     frames,
+    free_ports,
     post,
     program,
     run,
@@ -41,6 +40,7 @@ from servers import (
     stats,
     until,
     urls,
+    wait_for_port,
     wire,
 )
 
@@ -183,11 +183,8 @@ class AwsEmulator(NamedTuple):
 @contextmanager
 def aws_emulator(*command: str | Path, **environment: str) -> Iterator[AwsEmulator]:
     """`command` is the runtime, which it starts with the first event."""
-    ports = []
-    for _ in range(2):
-        # It panics where a port is taken.
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            ports.append(free.getsockname()[1])
+    # It panics where a port is taken.
+    ports = free_ports(2)
     addresses = [f"127.0.0.1:{port}" for port in ports]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     flags = ["--runtime-interface-emulator-address", addresses[0], "--runtime-api-address", addresses[1]]
@@ -199,22 +196,12 @@ def aws_emulator(*command: str | Path, **environment: str) -> Iterator[AwsEmulat
         start_new_session=True,
     )
     try:
-        _wait_for(ports[0])
+        wait_for_port(ports[0], running)
         yield AwsEmulator(f"http://{addresses[0]}/2015-03-31/functions/function/invocations", addresses[1])
     finally:
         # With the runtime, which it leaves behind.
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
-
-
-def _wait_for(port: int) -> None:
-    began = time.monotonic()
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() - began < PATIENCE, "the emulator does not start"
-            time.sleep(0.01)
 
 
 def invoke(url: str, kind: str, body: bytes, path: str = CHAT) -> bytes:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import NOBODY, PATIENCE, Service, control, program, serving, stats, until
+from servers import NOBODY, UPSTREAM_KEY, Service, control, openai_upstream, serving, stats, until
+from websocket_peers import ask, received_text, stream, turn
 from websocket_peers import client as connect
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 PATH = "/ws"
-KEY = "sk-canary-of-the-upstream"
 TEMPLATES = {
     "PROMPT_SYSTEM": "The system token is S-canary-7.",
     "CW_PROMPT_OTHER": "The system token is OTHER.",
@@ -23,50 +21,13 @@ TEMPLATES = {
     "AWS_SECRET_ACCESS_KEY": "canary-of-aws",
     "CW_PROXY_PROMPT_TEMPLATES": "MY_TEMPLATE",
 }
-OPENAI = {
-    "CW_PROXY_ACCESS_TOKEN": "",
-    "CW_PROXY_BACKEND": "openai",
-    "CW_PROXY_OPENAI_API_KEY": KEY,
-    "OPENAI_MODEL": "gpt-5",
-}
-
-
-@pytest.fixture(scope="module")
-def emulated() -> Iterator[str]:
-    """An emulator of its own, for the numbers and scripts."""
-    with program("emulator") as emulator:
-        yield emulator.first_line()
 
 
 @pytest.fixture(scope="module", params=["codewhisperer", "openai"])
 def service(request: pytest.FixtureRequest, emulated: str) -> Iterator[Service]:
-    openai = {**OPENAI, "CW_PROXY_OPENAI_BASE_URL": f"{emulated}/v1"} if request.param == "openai" else {}
-    with serving(NOBODY if openai else emulated, "--prompt-socket", **TEMPLATES, **openai) as (url, _):
+    variables = openai_upstream(emulated) if request.param == "openai" else {}
+    with serving(NOBODY if variables else emulated, "--prompt-socket", **TEMPLATES, **variables) as (url, _):
         yield Service(url, emulated)
-
-
-async def ask(socket: ClientConnection, text: str, answer: str = "full", template: str | None = None) -> None:
-    question = {"messages": [{"role": "user", "content": text}], "response_type": answer, "prompt_template": template}
-    await socket.send(json.dumps(question))
-
-
-async def received(socket: ClientConnection) -> str:
-    frame = await asyncio.wait_for(socket.recv(), PATIENCE)
-    assert isinstance(frame, str)
-    return frame
-
-
-async def turn(socket: ClientConnection, text: str, answer: str = "full", template: str | None = None) -> str:
-    await ask(socket, text, answer, template)
-    return await received(socket)
-
-
-async def stream(socket: ClientConnection) -> list[str]:
-    """The pieces; an error or the end is the last."""
-    pieces = [await received(socket)]
-    while pieces[-1] != "<END>" and not pieces[-1].startswith('{"error"'):
-        pieces.append(await received(socket))
-    return pieces
 
 
 def script(service: Service, *steps: Any) -> None:
@@ -93,8 +54,8 @@ async def test_questions_at_once_are_answered_in_their_order(service: Service) -
         await socket.send("no JSON")
         await ask(socket, "Reply with exactly the token PONG")
         assert (await stream(socket))[-1] == "<END>"
-        assert json.loads(await received(socket))["error"]["code"] == "invalid_json"
-        assert await received(socket) == "PONG"
+        assert json.loads(await received_text(socket))["error"]["code"] == "invalid_json"
+        assert await received_text(socket) == "PONG"
 
 
 async def test_a_piece_that_is_the_word_for_the_end_is_not_the_end(service: Service) -> None:
@@ -177,8 +138,7 @@ async def test_an_answer_that_the_model_cuts_is_not_whole(emulated: str) -> None
 
 async def test_neither_the_key_nor_the_model_is_told(emulated: str) -> None:
     """A model that the upstream does not know, and says so by its name; then a key that it refuses."""
-    variables = {**OPENAI, "OPENAI_MODEL": "canary-model", "CW_PROXY_OPENAI_BASE_URL": f"{emulated}/v1"}
-    with serving(NOBODY, "--prompt-socket", **variables) as (url, server):
+    with serving(NOBODY, "--prompt-socket", **openai_upstream(emulated, OPENAI_MODEL="canary-model")) as (url, server):
         async with connect(url, PATH) as socket:
             unknown = await turn(socket, "hello")
             control(emulated, "settings", {"strict_tokens": True})
@@ -190,7 +150,7 @@ async def test_neither_the_key_nor_the_model_is_told(emulated: str) -> None:
         ]
         assert not any(word in unknown + refused for word in ("canary", "openai", "OPENAI", "emulator"))
         await until(lambda: b"canary-model" in server.err, "the log has the reason")
-        assert KEY.encode() not in server.err
+        assert UPSTREAM_KEY.encode() not in server.err
 
 
 async def test_the_time_for_an_answer_counts_here_too(emulated: str) -> None:
@@ -221,14 +181,14 @@ async def test_what_is_refused_at_once_is_told_in_its_turn(service: Service) -> 
     script(service, {"text": "One"}, {"delay": 0.3}, {"text": " two"})
     async with connect(service.proxy, PATH) as socket:
         await ask(socket, "play the script prompted", "stream")
-        assert await received(socket) == "One"
+        assert await received_text(socket) == "One"
         await socket.send(b"binary")
         for _ in range(20):
             await ask(socket, "Reply with exactly the token PONG")
         first = await stream(socket)
         assert (first[-1], "".join(first[:-1])) == ("<END>", " two")
-        assert json.loads(await received(socket))["error"]["code"] == "invalid_request"
-        answers = [await received(socket) for _ in range(20)]
+        assert json.loads(await received_text(socket))["error"]["code"] == "invalid_request"
+        answers = [await received_text(socket) for _ in range(20)]
     refused = [answer for answer in answers if answer != "PONG"]
     assert answers == ["PONG"] * (20 - len(refused)) + refused
     assert {json.loads(answer)["error"]["code"] for answer in refused} == {"websocket_stream_limit_reached"}
@@ -238,10 +198,10 @@ async def test_a_flood_of_what_is_refused_ends_the_socket(service: Service) -> N
     script(service, {"text": "One"}, {"hang": True})
     async with connect(service.proxy, PATH) as socket:
         await ask(socket, "play the script prompted", "stream")
-        assert await received(socket) == "One"
+        assert await received_text(socket) == "One"
         for _ in range(100):
             await socket.send(b"binary")
         with pytest.raises(ConnectionClosed) as closed:
-            await received(socket)
+            await received_text(socket)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1008

@@ -52,7 +52,7 @@ async def test_the_proxy_answers_through_the_relay(relay: Program, collector: Re
         text, first = await answered(connection)
         assert text == first.output_text == "TULIP-7"
         again = {"previous_response_id": first.id, "input": "Reply with exactly the token IRIS-8"}
-        await connection.response.create(model="codewhisperer", **again)  # type: ignore[arg-type]
+        await connection.response.create(model="codewhisperer", **again)
         text, second = await answered(connection)
         assert text == second.output_text == "IRIS-8"
         assert second.previous_response_id == first.id

@@ -302,8 +302,9 @@ def test_a_key_that_is_wrong_is_said_in_its_words(emulator_process: str) -> None
 
 
 def test_what_is_no_question_is_refused_with_its_place(client: Anthropic) -> None:
+    said_by_nobody: Any = {"role": "robot", "content": "a"}
     with pytest.raises(anthropic.BadRequestError, match=r"messages\[0\]\.role"):
-        client.messages.create(model=MODEL, max_tokens=9, messages=[{"role": "robot", "content": "a"}])  # type: ignore[typeddict-item]
+        client.messages.create(model=MODEL, max_tokens=9, messages=[said_by_nobody])
     with pytest.raises(anthropic.BadRequestError, match=r"tools\[0\]\.type"):
         client.messages.create(
             model=MODEL,

@@ -10,36 +10,32 @@ from typing import Any
 
 import pytest
 from node_packages import tool
-from servers import NOBODY, Service, ask, chat, control, frames, program, request, serving, stats, until, urls, wire
+from servers import (
+    NOBODY,
+    UPSTREAM_KEY,
+    Service,
+    ask,
+    chat,
+    control,
+    frames,
+    openai_upstream,
+    program,
+    request,
+    serving,
+    stats,
+    until,
+    urls,
+    wire,
+)
 
 PATH = "/api/completions"
 EXAMPLE = Path(__file__).parent / "stream_client.js"
-KEY = "sk-canary-of-the-upstream"
 STORY = "Unit 7 oiled its joints, é 😀, and said: \n\ndata: [DONE]\n\n. The end."
-
-
-def openai(emulator: str, **more: str) -> dict[str, str]:
-    """An OpenAI upstream, its key and model as such servers have them; AWS is where nobody listens."""
-    return {
-        "CW_PROXY_ACCESS_TOKEN": "",
-        "CW_PROXY_BACKEND": "openai",
-        "CW_PROXY_OPENAI_BASE_URL": f"{emulator}/v1",
-        "CW_PROXY_OPENAI_API_KEY": KEY,
-        "OPENAI_MODEL": "gpt-5",
-        **more,
-    }
-
-
-@pytest.fixture(scope="module")
-def emulated() -> Iterator[str]:
-    """An emulator of its own: it answers whatever it is asked with a script."""
-    with program("emulator") as emulator:
-        yield emulator.first_line()
 
 
 @pytest.fixture(scope="module", params=["codewhisperer", "openai"])
 def service(request: pytest.FixtureRequest, emulated: str) -> Iterator[Service]:
-    variables = openai(emulated) if request.param == "openai" else {}
+    variables = openai_upstream(emulated) if request.param == "openai" else {}
     with serving(emulated if not variables else NOBODY, "--simple-api", **variables) as (url, _):
         yield Service(url, emulated)
 
@@ -128,7 +124,7 @@ async def test_what_is_wrong_has_its_status(service: Service, path: str, members
 async def test_what_changes_nothing_is_named(emulated: str) -> None:
     with serving(emulated, "--simple-api") as (url, _):
         assert (await ask(url, posted(temperature=0.7))).headers["x-cw-proxy-ignored"] == "temperature"
-    with serving(NOBODY, "--simple-api", **openai(emulated)) as (url, _):
+    with serving(NOBODY, "--simple-api", **openai_upstream(emulated)) as (url, _):
         assert "x-cw-proxy-ignored" not in (await ask(url, posted(temperature=0.7))).headers
         assert stats(emulated)["last_body"]["temperature"] == 0.7
 
@@ -138,7 +134,7 @@ async def test_what_changes_nothing_is_named(emulated: str) -> None:
 
 async def test_an_env_file_makes_a_server_of_it(emulated: str, tmp_path: Path) -> None:
     file = tmp_path / ".env"
-    lines = {**openai(emulated), **urls(NOBODY), "DEFAULT_MODEL": "gpt-5-mini", "REQUEST_TIMEOUT": "500"}
+    lines = {**openai_upstream(emulated), **urls(NOBODY), "DEFAULT_MODEL": "gpt-5-mini", "REQUEST_TIMEOUT": "500"}
     lines |= {"CW_PROXY_SIMPLE_API": "1", "CORS_ORIGINS": "https://page.example", "NODE_ENV": "production"}
     file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
     with program("serve", "--env-file", str(file), PORT="0") as server:
@@ -165,12 +161,12 @@ async def test_without_the_switch_the_same_variables_do_nothing(emulated: str) -
 
 async def test_neither_model_nor_key_is_told(emulated: str) -> None:
     """A model that the upstream does not know, and says so by its name."""
-    with serving(NOBODY, "--simple-api", **openai(emulated, DEFAULT_MODEL="canary-model")) as (url, server):
+    with serving(NOBODY, "--simple-api", **openai_upstream(emulated, DEFAULT_MODEL="canary-model")) as (url, server):
         answer = await ask(url, posted())
         assert (answer.status, answer.error["message"]) == (404, "This model is not available here.")
         assert b"canary" not in answer.body
         await until(lambda: b"canary-model" in server.err, "the log has the reason")
-        assert KEY.encode() not in server.err
+        assert UPSTREAM_KEY.encode() not in server.err
 
 
 # --- health -----------------------------------------------------------------------------------------------

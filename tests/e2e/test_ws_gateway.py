@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from serverless_offline import serverless_offline
 from servers import PATIENCE, Program, control, program, stats, until, urls
+from websocket_peers import ask, received_text, stream, turn
 from websocket_peers import client as connect
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -23,13 +24,6 @@ from cw_proxy.emulator.ws_gateway import Gateway, Limits
 KEY = "a-client-key"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 TEMPLATES = {"PROMPT_SYSTEM": "The system token is S-canary-7.", "AWS_SESSION_TOKEN": "canary-of-aws"}
-
-
-@pytest.fixture(scope="module")
-def emulated() -> Iterator[str]:
-    """An emulator of its own, for the numbers and scripts."""
-    with program("emulator") as emulator:
-        yield emulator.first_line()
 
 
 @pytest.fixture
@@ -51,30 +45,6 @@ async def deployed(upstream: str, file: str, limits: Limits | None = None, **mor
 def assert_quiet(function: Program) -> None:
     assert function.process.poll() is None, function.err.decode()
     assert b"Traceback" not in function.err
-
-
-async def ask(socket: ClientConnection, text: str, answer: str = "full", template: str | None = None) -> None:
-    question = {"messages": [{"role": "user", "content": text}], "response_type": answer, "prompt_template": template}
-    await socket.send(json.dumps(question))
-
-
-async def received(socket: ClientConnection) -> str:
-    frame = await asyncio.wait_for(socket.recv(), PATIENCE)
-    assert isinstance(frame, str)
-    return frame
-
-
-async def turn(socket: ClientConnection, text: str, answer: str = "full", template: str | None = None) -> str:
-    await ask(socket, text, answer, template)
-    return await received(socket)
-
-
-async def stream(socket: ClientConnection) -> list[str]:
-    """The pieces; an error or the end is the last."""
-    pieces = [await received(socket)]
-    while pieces[-1] != "<END>" and not pieces[-1].startswith('{"error"'):
-        pieces.append(await received(socket))
-    return pieces
 
 
 def script(emulated: str, *steps: Any) -> None:
@@ -106,7 +76,7 @@ async def converse(url: str, emulated: str) -> None:
         assert "canary" not in refusals[0]
         assert json.loads(await turn(socket, "Play the script exception", "int"))["error"]["code"]
         await socket.send("no JSON")
-        assert json.loads(await received(socket))["error"]["code"] == "invalid_json"
+        assert json.loads(await received_text(socket))["error"]["code"] == "invalid_json"
 
 
 async def leave_early(url: str, emulated: str) -> None:
@@ -114,7 +84,7 @@ async def leave_early(url: str, emulated: str) -> None:
     script(emulated, {"repeat": 1000, "steps": [{"text": "more ", "piece": 5}, {"delay": 0.02}]})
     async with connect(url, "", additional_headers=HEADERS, open_timeout=PATIENCE) as socket:
         await ask(socket, "Play the script prompted", "stream")
-        await received(socket)
+        await received_text(socket)
         socket.transport.abort()
     await until(lambda: stats(emulated)["cancelled_by_client"] == 1, "the upstream sees that we have left")
 
@@ -156,7 +126,7 @@ async def test_only_what_is_acknowledged_may_take_longer_than_an_integration(
             said = [await turn(socket, "Play the script prompted")]
             if mode == "inline":
                 assert json.loads(said[0])["message"] == "Endpoint request timed out"
-                said = [await received(socket)]
+                said = [await received_text(socket)]
     assert said == ["ab"]
 
 
@@ -206,7 +176,7 @@ async def test_a_question_of_several_frames_is_answered(emulated: str, settings_
         content = "Reply with exactly the token PONG\n" + "\n" * 40_000
         question = json.dumps({"messages": [{"role": "user", "content": content}], "response_type": "full"})
         await socket.send([question[start : start + 30_000] for start in range(0, len(question), 30_000)])
-        assert await received(socket) == "PONG"
+        assert await received_text(socket) == "PONG"
 
 
 async def test_a_connection_is_guarded_as_all_else(emulated: str, settings_file: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,8 +19,8 @@ from cw_proxy.events import Begin, Event, OrderCheck, Text, Thought, ToolClose, 
 Piece = shapes.Call | Text | Thought
 
 
-def piece(index: int | None, arguments: object = None, identity: str | None = None, name: str | None = None) -> Piece:
-    return shapes.Call(index, identity, shapes.Function(name, arguments))  # type: ignore[arg-type]
+def piece(index: int | None, arguments: Any = None, identity: str | None = None, name: str | None = None) -> Piece:
+    return shapes.Call(index, identity, shapes.Function(name, arguments))
 
 
 def first(index: int | None, identity: str = "", arguments: str = "", name: str = "ls") -> Piece:

@@ -318,7 +318,7 @@ async def test_the_official_client_has_several_turns_and_lanes() -> None:
                 await connection.response.create(model="gpt-5", input=text)
                 assert await answered(connection) == text.replace(" ", "")
             for lane in ("a", "b", "c"):
-                await connection.response.create(model="gpt-5", input=lane, stream_id=lane)  # type: ignore[call-arg]
+                await connection.response.create(model="gpt-5", input=lane, stream_id=lane)
             assert sorted([await answered(connection) for _ in "abc"]) != []
         await until(lambda: counts.ended, "the session is counted")
     assert counts.ended == [("gpt-5", "ok")]

@@ -76,7 +76,7 @@ CLOSES = [
 
 async def leave(socket: Connection, code: int | None, reason: str) -> None:
     socket.protocol.send_close(code, reason)
-    socket.send_data()  # type: ignore[no-untyped-call]
+    socket.send_data()
 
 
 @pytest.mark.parametrize(("code", "reason", "seen"), CLOSES)
@@ -182,7 +182,7 @@ async def test_a_pump_that_fails_is_a_fault_in_the_log(
 
 async def send_broken(socket: Connection) -> None:
     socket.protocol.send_text(b"\xc3\x28 is no UTF-8")
-    socket.send_data()  # type: ignore[no-untyped-call]
+    socket.send_data()
 
 
 async def test_broken_text_of_the_client_is_its_own_fault() -> None:
