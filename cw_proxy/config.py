@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from cw_proxy import given
 from cw_proxy.borrowed import Switch, borrowed
 from cw_proxy.errors import ConfigError
 from cw_proxy.filters.references import OnLicensedCode
@@ -190,13 +190,13 @@ def documentation() -> list[SettingDoc]:
 
 def home(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder of tokens and settings: CW_PROXY_HOME, else ~/.codewhisperer-proxy."""
-    given = environment.get("CW_PROXY_HOME")
-    return Path(given).expanduser() if given else Path.home() / ".codewhisperer-proxy"
+    said = environment.get("CW_PROXY_HOME")
+    return Path(said).expanduser() if said else Path.home() / ".codewhisperer-proxy"
 
 
 def config_path(environment: Mapping[str, str] = os.environ) -> Path:
-    given = environment.get("CW_PROXY_CONFIG")
-    return Path(given).expanduser() if given else home(environment) / "config.toml"
+    said = environment.get("CW_PROXY_CONFIG")
+    return Path(said).expanduser() if said else home(environment) / "config.toml"
 
 
 def load(
@@ -267,7 +267,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             if environment[variable]:
                 found[known[variable]] = _typed(known[variable], environment[variable])
         elif variable.startswith(ENVIRONMENT_PREFIX) and variable not in others:
-            raise ConfigError(f"{variable} is not a setting.{_nearest(variable, [*known, *others])}")
+            raise ConfigError(f"{variable} is not a setting.{given.nearest(variable, [*known, *others])}")
     return found
 
 
@@ -315,35 +315,13 @@ def _typed(name: str, text: str) -> Any:
 
 
 def _checked(settings: dict[str, Any], where: str) -> dict[str, Any]:
-    known = [field.name for field in msgspec.structs.fields(Config)]
-    for name in settings:
-        if name not in known:
-            raise ConfigError(f"{name!r} {where} is not a setting.{_nearest(name, known)}")
-    try:
-        _converted(settings)
-    except msgspec.ValidationError as fault:
-        # The message tells types and the setting's name, never the value: it may be a key.
-        raise ConfigError(f"A setting {where} is wrong: {fault}.") from None
+    given.check_names(settings, Config.__struct_fields__, where)
+    given.converted(settings, Config, where)
     return settings
 
 
 def _converted(settings: dict[str, Any]) -> Config:
-    return msgspec.convert(settings, Config, dec_hook=_secret)
-
-
-def _secret(type_: type, value: object) -> Secret:
-    if not isinstance(value, str):
-        raise TypeError("Expected a string")
-    # A line break at the end is how files and command substitutions end.
-    text = value.strip()
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("Expected printable ASCII without spaces, not an empty text")
-    return Secret(text)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return msgspec.convert(settings, Config, dec_hook=given.secret)
 
 
 def _check_urls(config: Config) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from cw_proxy import given
 from cw_proxy.errors import ConfigError
 from cw_proxy.secret import Secret
 
@@ -72,10 +72,10 @@ def load(flags: Mapping[str, Any] | None = None, *, path: Path | None = None, ou
         found = {}
     settings = _flattened(found, f"in {file}")
     _converted(settings, f"in {file}")
-    given = {_FLAGS.get(name, name): value for name, value in (flags or {}).items() if value is not None}
+    flat = {_FLAGS.get(name, name): value for name, value in (flags or {}).items() if value is not None}
     # Who names a certificate means to use it.
-    tls = {"enabled": True, **{name: given.pop(name) for name in _OF_TLS & given.keys()}}
-    settings |= given
+    tls = {"enabled": True, **{name: flat.pop(name) for name in _OF_TLS & flat.keys()}}
+    settings |= flat
     if len(tls) > 1:
         settings["tls"] = {**settings.get("tls", {}), **tls}
     return _checked(_converted(settings, "given"))
@@ -134,7 +134,7 @@ def _strict(loader: Any) -> Any:
 def _flattened(found: dict[str, Any], where: str) -> dict[str, Any]:
     """The members of `nats`, with those that stand deeper or beside it."""
     beside = {"nats", "openai", "openai_api_key", "engine"}
-    _check_names(found, beside, where)
+    given.check_names(found, beside, where)
     inside = _table(found, "nats", where)
     outside = {name: value for name, value in found.items() if name != "nats"}
     twice = inside.keys() & outside.keys()
@@ -148,13 +148,13 @@ def _unfolded(settings: dict[str, Any], where: str) -> dict[str, Any]:
     flat = {name: value for name, value in settings.items() if name not in _NESTED}
     for outer, names in _NESTED.items():
         inner = _table(settings, outer, where)
-        _check_names(inner, names, where, f"{outer}.")
+        given.check_names(inner, names, where, f"{outer}.")
         for name, value in inner.items():
             if names[name] in flat:
                 raise ConfigError(f"'{outer}.{name}' {where} is there twice.")
             flat[names[name]] = value
-    _check_names(flat, NatsConfig.__struct_fields__, where)
-    _check_names(_table(flat, "tls", where), _OF_TLS, where, "tls.")
+    given.check_names(flat, NatsConfig.__struct_fields__, where)
+    given.check_names(_table(flat, "tls", where), _OF_TLS, where, "tls.")
     return flat
 
 
@@ -167,30 +167,9 @@ def _table(settings: Mapping[str, Any], name: str, where: str) -> dict[str, Any]
     return table
 
 
-def _check_names(found: Mapping[Any, Any], known: Any, where: str, prefix: str = "") -> None:
-    for name in found:
-        if name not in known:
-            near = get_close_matches(str(name), sorted(known), n=1)
-            hint = f" Did you mean {prefix + near[0]!r}?" if near else ""
-            # It may be a key that slipped into the place of a name.
-            shown = repr(f"{prefix}{name}") if re.fullmatch(r"[a-z][a-z_-]{0,30}", str(name)) else "A name"
-            raise ConfigError(f"{shown} {where} is not a setting.{hint}")
-
-
 def _converted(settings: dict[str, Any], where: str) -> NatsConfig:
     said = {name: value for name, value in settings.items() if value is not None}
-    try:
-        return msgspec.convert(said, NatsConfig, dec_hook=_secret)
-    except msgspec.ValidationError as fault:
-        # The message tells types and the setting's name, never the value: it may be a key.
-        raise ConfigError(f"A setting {where} is wrong: {fault}.") from None
-
-
-def _secret(type_: type, value: object) -> Secret:
-    text = value.strip() if isinstance(value, str) else ""
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("Expected printable ASCII without spaces, not an empty text")
-    return Secret(text)
+    return given.converted(said, NatsConfig, where)
 
 
 def _checked(config: NatsConfig) -> NatsConfig:
@@ -227,6 +206,6 @@ def inboxes_of(prefix: str | None) -> str:
 def key_of(said: str) -> str:
     """A client key that fits into a header. Raises ConfigError."""
     try:
-        return _secret(Secret, said).reveal()
+        return given.secret(Secret, said).reveal()
     except ValueError:
         raise ConfigError("The key must be printable ASCII without spaces.") from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from cw_proxy import given
 from cw_proxy.errors import ConfigError
 from cw_proxy.secret import Secret
 from cw_proxy.urls import is_loopback
@@ -42,7 +42,7 @@ class RelaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     listen_addr: str = "127.0.0.1:0"
     otel_endpoint: str = ""
     otel_export_interval: str = "1s"
-    api_keys: list[str] = []
+    api_keys: list[Secret] = []
     allowed_hosts: list[str] = []
     cors_origins: list[str] = []
     max_message_bytes: Count = 20 * 1024 * 1024
@@ -79,7 +79,7 @@ def load(
     settings = _checked(_from_file(file), f"in {file}") if file else {}
     settings |= _checked(_from_environment(environment), "in the environment")
     settings |= _checked({name: value for name, value in (flags or {}).items() if value is not None}, "given")
-    return resolve(msgspec.convert(settings, RelaySettings), environment)
+    return resolve(given.converted(settings, RelaySettings, "given"), environment)
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -109,16 +109,8 @@ def _typed(text: str, default: object) -> Any:
 
 
 def _checked(settings: dict[str, Any], where: str) -> dict[str, Any]:
-    known = RelaySettings.__struct_fields__
-    for name in settings:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise ConfigError(f"{name!r} {where} is not a setting.{f' Did you mean {near[0]!r}?' if near else ''}")
-    try:
-        msgspec.convert(settings, RelaySettings)
-    except msgspec.ValidationError as fault:
-        # The message tells types and the setting's name, never the value: it may be a key.
-        raise ConfigError(f"A setting {where} is wrong: {fault}.") from None
+    given.check_names(settings, RelaySettings.__struct_fields__, where)
+    given.converted(settings, RelaySettings, where)
     return settings
 
 
@@ -142,7 +134,7 @@ def resolve(settings: RelaySettings, environment: Mapping[str, str]) -> RelayCon
         shutdown_timeout=seconds("shutdown_timeout", settings.shutdown_timeout),
         otel_endpoint=_endpoint(settings.otel_endpoint),
         otel_export_interval=seconds("otel_export_interval", settings.otel_export_interval),
-        api_keys=[_key(text) for text in settings.api_keys],
+        api_keys=settings.api_keys,
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
         max_message_bytes=settings.max_message_bytes,
@@ -212,10 +204,3 @@ def _header_name(name: str) -> str:
     if not _HEADER_NAME.fullmatch(name):
         raise ConfigError("'auth_header' must be the name of a header.")
     return name
-
-
-def _key(text: str) -> Secret:
-    key = text.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError("A key in 'api_keys' must be printable ASCII without spaces, not an empty text.")
-    return Secret(key)
