@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ import nkeys
 import trustme
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from servers import PATIENCE, TOKEN, Program, program, settings, until, urls
+from servers import PATIENCE, TOKEN, Daemon, Program, free_ports, program, settings, until, urls, wait_for_port
 
 from cw_proxy.app import Core
 from cw_proxy.emulator import Emulator
@@ -37,25 +36,16 @@ SUBJECT = "openai_requests"
 _SERVER = str(Path(sys.executable).parent / "nats-server")
 
 
-class NatsServer:
+class NatsServer(Daemon):
     def __init__(self, folder: Path, extra: str = "") -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        [self.port] = free_ports(1)
         self.url = f"nats://127.0.0.1:{self.port}"
         self.configuration = folder / f"server-{self.port}.conf"
         self.configure(extra)
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = subprocess.Popen([_SERVER, "-c", str(self.configuration)], stderr=subprocess.DEVNULL)
-        began = time.monotonic()
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                assert time.monotonic() - began < PATIENCE, "the NATS server does not start"
-                time.sleep(0.01)
+        self.process = subprocess.Popen([_SERVER, "-c", str(self.configuration)], stderr=subprocess.DEVNULL)
+        wait_for_port(self.port, self.process)
 
     def configure(self, extra: str) -> None:
         """For the next start."""
@@ -65,15 +55,6 @@ class NatsServer:
         """Another configuration, without losing connections."""
         self.configure(extra)
         self.signal(signal.SIGHUP)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
 
 
 @contextmanager

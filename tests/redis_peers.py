@@ -5,28 +5,26 @@ In: nothing. Out: a server on a free port that can be stopped, killed and starte
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from servers import PATIENCE, free_ports
+from servers import PATIENCE, Daemon, free_ports
 
 from cw_proxy.secret import Secret
 
 
-class RedisServer:
+class RedisServer(Daemon):
     def __init__(self) -> None:
         [self.port] = free_ports(1)
         self.url = Secret(f"redis://127.0.0.1:{self.port}")
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         # Nothing on disk: no snapshots, no log of commands.
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL, cwd="/")
+        self.process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL, cwd="/")
         began = time.monotonic()
         while not self._answers():
             assert time.monotonic() - began < PATIENCE, "the Redis server does not start"
@@ -39,15 +37,6 @@ class RedisServer:
                 return connection.recv(7) == b"+PONG\r\n"
         except OSError:
             return False
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
 
 
 @contextmanager

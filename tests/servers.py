@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -350,6 +351,21 @@ def serving(upstream: str, *arguments: str, **environment: str) -> Iterator[tupl
     variables = {"CW_PROXY_ACCESS_TOKEN": TOKEN, **urls(upstream), **environment}
     with program("serve", "--port", "0", *arguments, **variables) as server:
         yield server.first_line(), server
+
+
+class Daemon:
+    """Somebody else's server, once a subclass has started it."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
 
 
 def free_ports(number: int) -> list[int]:
