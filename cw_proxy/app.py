@@ -6,7 +6,6 @@ import asyncio
 import os
 import resource
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cw_proxy.access_log import as_json, as_text
 from cw_proxy.auth.tokens import DEFAULT_REGION, StaticTokenSource, TokenManager
 from cw_proxy.backends.codewhisperer import CodeWhisperer
 from cw_proxy.backends.codewhisperer.hosts import Hosts, region_of
@@ -27,12 +25,11 @@ from cw_proxy.exchange import Exchange
 from cw_proxy.forwarded import networks
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import Backend, Options, TokenSource
+from cw_proxy.ledger import Ledger
 from cw_proxy.limits import RateLimits, whole_seconds
-from cw_proxy.line_writer import LineWriter
 from cw_proxy.metrics import Metrics
 from cw_proxy.prompt_templates import prompt_templates
 from cw_proxy.protocols.prompt_socket import PromptSocket
-from cw_proxy.record import Recorder, Sink
 from cw_proxy.router import Router, prefix_of
 from cw_proxy.secret import Secret
 from cw_proxy.transports.http_in import Bounds, Endpoints, HttpServer, SocketBounds, Timing
@@ -41,7 +38,6 @@ from cw_proxy.transports.image_fetch import FetchSettings, ImageFetcher
 from cw_proxy.transports.rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
-    from cw_proxy.history import History
     from cw_proxy.transports.lambda_in import RuntimeApi
     from cw_proxy.transports.lambda_in.sockets import Sockets
 
@@ -111,10 +107,9 @@ class App:
         self._config = config
         self.core = Core(config, home)
         guard = Guard.of([config.host, *config.allowed_hosts], config.cors_origins, config.api_keys)
-        self._lines = LineWriter()
-        self._history = _history(config, home)
         self._limiter = RateLimiter(_limits(config), config.rate_limit_store)
         self._metrics = Metrics(self.core.exchange.knows) if config.metrics else None
+        self._ledger = Ledger(config, home, *([self._metrics] if self._metrics else []))
         self.endpoints = Endpoints(
             exchange=self.core.exchange,
             guard=guard,
@@ -126,18 +121,12 @@ class App:
         if self._metrics:
             self._measure(self._metrics)
         self.guard, self.options = guard, options
-        self.recorder = Recorder(self._sinks(), config.key_names, time=time.time, clock=time.perf_counter)
+        self.recorder = self._ledger.recorder
         self._server = HttpServer(routes=self.endpoints.routes(), guard=guard, recorder=self.recorder)
-
-    def _sinks(self) -> list[Sink]:
-        """Who is told of every exchange."""
-        form = {"text": as_text, "json": as_json}.get(self._config.access_log)
-        lines: list[Sink] = [lambda entry: self._lines.write(form(entry))] if form else []
-        return lines + [sink for sink in (self._history, self._metrics) if sink is not None]
 
     def _measure(self, metrics: Metrics) -> None:
         """What no exchange tells."""
-        endpoints, limiter, history = self.endpoints, self._limiter, self._history
+        endpoints, limiter, ledger = self.endpoints, self._limiter, self._ledger
         metrics.gauge("http_server_active_requests", "Questions being answered.", lambda: endpoints.active)
         metrics.gauge("cw_proxy_open_websockets", "Open WebSockets.", lambda: endpoints.sockets.number)
         metrics.counter(
@@ -145,10 +134,12 @@ class App:
             "Times that the store of the rate limits did not answer.",
             lambda: limiter.failures,
         )
-        metrics.counter("cw_proxy_access_log_lost", "Lines that nobody took in time.", lambda: self._lines.lost)
-        if history:
+        metrics.counter("cw_proxy_access_log_lost", "Lines that nobody took in time.", lambda: ledger.lost_lines)
+        if ledger.lost_rows is not None:
             metrics.counter(
-                "cw_proxy_usage_history_lost", "Exchanges that the usage history could not keep.", lambda: history.lost
+                "cw_proxy_usage_history_lost",
+                "Exchanges that the usage history could not keep.",
+                lambda: ledger.lost_rows or 0,
             )
 
     @property
@@ -158,8 +149,7 @@ class App:
     async def start(self) -> None:
         """Raises ConfigError when the address cannot be had."""
         _raise_descriptor_limit()
-        if self._history:
-            self._history.start()
+        self._ledger.open()
         try:
             await self._server.start(self._config.host, self._config.port)
         except OSError as fault:
@@ -187,9 +177,7 @@ class App:
         await self.endpoints.sockets.close()
         await self._server.stop()
         await self._limiter.close()
-        await asyncio.to_thread(self._lines.close)
-        if self._history:
-            await asyncio.to_thread(self._history.close)
+        await self._ledger.close()
         await self.core.close()
 
 
@@ -316,14 +304,6 @@ def _options(config: Config, environment: Mapping[str, str]) -> Options:
 def _limits(config: Config) -> RateLimits:
     window = whole_seconds(config.rate_limit_window)
     return RateLimits(config.rate_limit_max, config.rate_limit_max_per_address, window)
-
-
-def _history(config: Config, home: Path) -> History | None:
-    if not config.usage_history:
-        return None
-    from cw_proxy.history import FILE, History
-
-    return History(home / FILE, config.usage_days)
 
 
 def _raise_descriptor_limit() -> None:

@@ -174,10 +174,11 @@ async def under_way(connection: Client, emulator: Emulator, number: int) -> list
 async def working(
     server: NatsServer, emulator: Emulator, keys: tuple[str, ...] = (), **more: Any
 ) -> AsyncIterator[NatsWorker]:
-    drain_timeout = more.pop("drain_timeout", PATIENCE)
+    drain_timeout, recorder = more.pop("drain_timeout", PATIENCE), more.pop("recorder", None)
     async with Core(settings(emulator.url), Path("/nonexistent")) as core:
         guard = Guard.of([], [], [Secret(key) for key in keys])
-        worker = NatsWorker(core.exchange, guard, NatsConfig(server=server.url, **more), drain_timeout)
+        config = NatsConfig(server=server.url, **more)
+        worker = NatsWorker(core.exchange, guard, config, drain_timeout, recorder)
         await worker.start()
         try:
             yield worker

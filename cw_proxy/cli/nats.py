@@ -78,11 +78,12 @@ def nats(context: click.Context, /, config_file: Path | None, debug: bool, **fla
     async def main() -> None:
         from cw_proxy.app import Core
         from cw_proxy.guard import Guard
+        from cw_proxy.ledger import Ledger
 
         worker_type = _worker_type()
-        async with Core(proxy, home()) as core:
+        async with Core(proxy, home()) as core, Ledger(proxy, home()) as ledger:
             guard = Guard.of([], [], proxy.api_keys)
-            await _work(worker_type(core.exchange, guard, config, proxy.drain_timeout))
+            await _work(worker_type(core.exchange, guard, config, proxy.drain_timeout, ledger.recorder))
 
     settings.run(main())
 

@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
+from secrets import token_hex
 
 import nats.micro
 from nats.errors import Error
@@ -29,6 +30,7 @@ from cw_proxy.guard import Guard
 from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.protocols import protocols
+from cw_proxy.record import Record, Recorder
 from cw_proxy.router import Router
 from cw_proxy.subjects import Subjects
 from cw_proxy.transports.nats_link.client import flushed
@@ -37,17 +39,21 @@ from cw_proxy.wire.nats_message import ERROR_CODE, SEQUENCE, STATUS, failure
 
 log = logging.getLogger(__name__)
 
+_GONE = 499  # the status of an exchange whose asker has left
 _LONGEST_SUBJECT = 1024  # bytes: a server ends the connection over a line of 4096
 
 
 class NatsWorker:
     """`start`, then `drain` and `stop`. `lost` is set when no request will come any more; `fault` says why."""
 
-    def __init__(self, exchange: Router, guard: Guard, config: NatsConfig, drain_timeout: float) -> None:
+    def __init__(
+        self, exchange: Router, guard: Guard, config: NatsConfig, drain_timeout: float, recorder: Recorder | None = None
+    ) -> None:
         self._front = Front(exchange, guard, config.timeout)
         self._config = config
         self._drain_timeout = drain_timeout
         self._subjects = Subjects(protocols())
+        self._recorder = recorder or Recorder()
         self._counts = Counts()
         self._room = asyncio.Semaphore(config.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,13 +143,20 @@ class NatsWorker:
         protocol, streamed = self._subjects.of(message.data)
         log.debug("Handling a request of %d bytes: %s", len(message.data), protocol.name)
         reply = Reply(self._line, message._msg.reply, protocol, streamed, self._config.max_reply_bytes)
-        with self._counts.one():
+        with self._counts.one(self._record()) as outcome:
             try:
-                await self._answer_to(reply, message)
+                await self._answer_to(reply, message, outcome)
             except (Gone, asyncio.CancelledError):
-                self._counts.cancelled += 1
+                outcome.gone()
             except Error as fault:
                 log.warning("an answer was lost: %s", type(fault).__name__)
+                outcome.gone()
+
+    def _record(self) -> Record | None:
+        record = self._recorder.begin(f"req_{token_hex(16)}", "NATS")
+        if record is not None:
+            record.route = self._config.subject
+        return record
 
     def _answerable(self, to: str) -> bool:
         """Without a reply subject there is nobody to answer. Where it is ours, or a worker's, each message of an answer
@@ -151,28 +164,31 @@ class NatsWorker:
         own = to == self._config.subject or to.startswith(f"{INBOXES}.")
         return bool(to) and not own and len(to.encode()) <= _LONGEST_SUBJECT
 
-    async def _answer_to(self, reply: Reply, message: Message) -> None:
+    async def _answer_to(self, reply: Reply, message: Message, outcome: Outcome) -> None:
         try:
-            await self._respond(reply, message)
+            await self._respond(reply, message, outcome)
         except ProxyError as error:
-            self._counts.failed(error)
+            outcome.failed(error)
             await reply.fail(error)
         except (Error, Gone):
             raise
         except Exception:  # the outermost edge: the asker is told that something went wrong, and nothing of what
             log.exception("internal error")
             fault = ProxyError("Internal error.")
-            self._counts.failed(fault)
+            outcome.failed(fault)
             await reply.fail(fault)
 
-    async def _respond(self, reply: Reply, message: Message) -> None:
+    async def _respond(self, reply: Reply, message: Message, outcome: Outcome) -> None:
         headers = {name.lower(): value for name, value in (message.headers or {}).items()}
-        answer = await self._front.answer(reply.protocol, self._front.caller(headers), message.data, reply.extra)
+        caller = self._front.caller(headers)
+        if outcome.record is not None:
+            outcome.record.came_from(caller.owner, headers.get("user-agent"))
+        answer = await self._front.answer(reply.protocol, caller, message.data, reply.extra, outcome.record)
         if isinstance(answer, Whole):
             # Once it is there, it may wait for a server that is away.
             await reply.send(answer.body, {**reply.extra, STATUS: "200"})
         elif failed := await reply.stream(answer, self._config.timeout):
-            self._counts.failed(failed)
+            outcome.failed(failed)
 
 
 class Reply(Recipient):
@@ -275,19 +291,18 @@ class Counts:
         self.last_error: str | None = None
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self, record: Record | None) -> Iterator[Outcome]:
         self.requests += 1
         self.active += 1
         began = time.perf_counter_ns()
+        outcome = Outcome(self, record)
         try:
-            yield
+            yield outcome
         finally:
             self.active -= 1
             self.nanoseconds += time.perf_counter_ns() - began
-
-    def failed(self, error: ProxyError) -> None:
-        self.errors += 1
-        self.last_error = f"{error.status}:{error.code}"
+            if record is not None:
+                record.finish(outcome.status)
 
     def told(self, stats: EndpointStats) -> dict[str, int]:
         stats.num_requests = self.requests
@@ -296,3 +311,25 @@ class Counts:
         stats.processing_time = self.nanoseconds
         stats.average_processing_time = self.nanoseconds // max(1, self.requests - self.active)
         return {"active": self.active, "cancelled": self.cancelled}
+
+
+class Outcome:
+    """How one request ends, for those who count and those who record."""
+
+    def __init__(self, counts: Counts, record: Record | None) -> None:
+        self.record = record
+        self.status = 200
+        self._counts = counts
+
+    def failed(self, error: ProxyError) -> None:
+        self.status = error.status
+        self._counts.errors += 1
+        self._counts.last_error = f"{error.status}:{error.code}"
+        if self.record is not None:
+            self.record.failed(error)
+
+    def gone(self) -> None:
+        self.status = _GONE
+        self._counts.cancelled += 1
+        if self.record is not None:
+            self.record.gone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import stat
 from collections.abc import Iterator
@@ -136,6 +137,23 @@ async def test_it_says_when_it_listens_and_answers_until_a_signal(server: NatsSe
         running.send(signal.SIGTERM)
         assert await asyncio.to_thread(running.wait) == 0
     assert b"Count from" not in running.err
+
+
+async def test_what_it_answered_is_in_its_log_and_in_the_usage(
+    tmp_path: Path, server: NatsServer, emulator: Emulator
+) -> None:
+    kept = {"CW_PROXY_HOME": str(tmp_path), "CW_PROXY_USAGE_HISTORY": "true", "CW_PROXY_ACCESS_LOG": "json"}
+    with worker(emulator.url, "--nats_server", server.url, **kept) as running:
+        async with client(server) as connection:
+            await request(connection, b"Count from 1 to 3")
+            await request(connection, b" ")
+        running.send(signal.SIGTERM)
+        assert await asyncio.to_thread(running.wait) == 0
+    good, bad = [json.loads(line) for line in running.err.splitlines() if line.startswith(b"{")]
+    assert (good["method"], good["route"], good["outcome"]) == ("NATS", SUBJECT, "ok")
+    assert (bad["status"], bad["outcome"]) == (400, "invalid_request")
+    [today] = json.loads(run("usage", "--json", environment=kept).stdout)
+    assert (today["exchanges"], today["failed"], today["output_tokens"]) == (1, 0, good["output_tokens"])
 
 
 async def test_a_key_means_openai_and_is_warned_of(server: NatsServer, emulator: Emulator) -> None:

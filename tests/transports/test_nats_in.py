@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from nats.aio.client import Client
 from nats_peers import (
@@ -26,6 +27,7 @@ from servers import PATIENCE, until, wire
 
 from cw_proxy.emulator import Emulator
 from cw_proxy.errors import NatsRefused
+from cw_proxy.record import Entry, Recorder
 from cw_proxy.wire.nats_message import SEQUENCE, STATUS
 
 
@@ -36,6 +38,7 @@ def server(tmp_path: Path) -> Iterator[NatsServer]:
 
 
 HANG = [{"text": "First. "}, {"hang": True}]
+BROKEN = "Break the stream after 1 pieces by drop. Count from 1 to 30"
 ENDLESS = [{"repeat": 100_000, "steps": [{"text": "More. "}, {"delay": 0.01}]}]
 
 
@@ -140,8 +143,7 @@ async def test_a_refused_stream_ends_as_streams_do(server: NatsServer, emulator:
 
 async def test_an_error_within_a_stream_is_in_its_end(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator), client(server) as connection:
-        asked = chat("Break the stream after 1 pieces by drop. Count from 1 to 30", stream=True)
-        *chunks, end = await streamed(connection, asked)
+        *chunks, end = await streamed(connection, chat(BROKEN, stream=True))
         assert json.loads(chunks[-1].data)["error"]["type"] == "upstream_error"
         assert code(end) == end.headers[STATUS] == "502"
 
@@ -319,6 +321,44 @@ async def test_the_service_tells_its_numbers(server: NatsServer, emulator: Emula
         assert endpoint["data"] == {"active": 0, "cancelled": 0}
         info = json.loads((await connection.request("$SRV.INFO.cw-proxy", b"", timeout=PATIENCE)).data)
         assert info["endpoints"][0]["subject"] == SUBJECT
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"Count from 1 to 3", {"status": 200, "outcome": "ok", "stream": False, "finish": "stop"}),
+        (chat("Count from 1 to 3", stream=True), {"status": 200, "outcome": "ok", "stream": True, "finish": "stop"}),
+        (chat("Hello", model="none-such"), {"status": 404, "outcome": "model_not_found", "model_asked": "none-such"}),
+        (b" ", {"status": 400, "outcome": "invalid_request", "model_asked": None}),
+        (chat(BROKEN, stream=True), {"status": 502, "stream": True, "finish": None}),
+    ],
+)
+async def test_each_request_is_recorded(
+    server: NatsServer, emulator: Emulator, body: bytes, expected: dict[str, object]
+) -> None:
+    entries: list[Entry] = []
+    async with working(server, emulator, recorder=Recorder([entries.append])), client(server) as connection:
+        await (streamed(connection, body) if b'"stream"' in body else request(connection, body))
+        await until(lambda: entries, "it is over")
+    [entry] = map(msgspec.structs.asdict, entries)
+    assert entry.items() >= {"method": "NATS", "route": SUBJECT, **expected}.items()
+    assert (entry["tokens_source"] is not None) == (entry["status"] in (200, 502))
+
+
+async def test_who_asked_is_recorded_and_that_they_left(server: NatsServer, emulator: Emulator) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    entries: list[Entry] = []
+    async with working(server, emulator, recorder=Recorder([entries.append])), client(server) as connection:
+        await request(connection, b"Hello", Authorization="Bearer ann", **{"User-Agent": "a-tool/1"})
+        inbox = connection.new_inbox()
+        subscription = await connection.subscribe(inbox)
+        await connection.publish(SUBJECT, chat("play the script endless", stream=True), reply=inbox)
+        await subscription.next_msg(PATIENCE)
+        await subscription.unsubscribe()
+        await until(lambda: len(entries) == 2, "both are over")
+    known, gone = entries
+    assert (known.agent, len(known.key or "")) == ("a-tool/1", 8)
+    assert (gone.outcome, gone.status, gone.key) == ("client_gone", 499, None)
 
 
 # --- clients that vanish --------------------------------------------------------
