@@ -39,8 +39,11 @@ class Aws:
         self.waiting = False
         self.gate: asyncio.Event | None = None
         self.refusal: Exception | None = None
+        self.broken: Exception | None = None
 
     async def post(self, endpoint: str, connection: str, data: bytes) -> int:
+        if self.broken:
+            raise self.broken
         if isinstance(self.refusal, ConfigError):
             raise self.refusal
         assert (endpoint, connection) == (URL, "id")
@@ -180,6 +183,29 @@ async def test_a_fault_of_ours_is_told_and_not_repeated(emulator: Emulator, capl
         assert one.aws.code == "internal_error"
         assert caplog.messages == ["a run failed: KeyError"]
         assert one.aws.renewed == 1
+
+
+@pytest.mark.parametrize("event", [turn("hello"), Message("id", "", URL, b"no JSON")])
+async def test_a_fault_in_a_post_is_not_repeated(
+    emulator: Emulator, event: Turn | Message, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with function(emulator) as one:
+        one.aws.broken = KeyError("canary")
+        assert (await one.answer(event))["statusCode"] == 200
+        assert set(caplog.messages) == {"a message to a client is lost: KeyError"}
+        assert [entry.outcome for entry in one.entries] == (["undelivered"] if isinstance(event, Turn) else [])
+
+
+@pytest.mark.parametrize("event", [Turn("id", "", URL, b"no JSON"), Message("id", "", URL, b"no JSON")])
+async def test_while_there_is_time_the_last_message_is_waited_for(emulator: Emulator, event: Turn | Message) -> None:
+    """The first post of a process takes a second on a small function: boto3 is imported with it."""
+    async with function(emulator) as one:
+        one.aws.gate = asyncio.Event()
+        answering = asyncio.create_task(one.answer(event))
+        await until(lambda: one.aws.waiting, "the post is under way")
+        asyncio.get_running_loop().call_later(1.0, one.aws.gate.set)
+        await answering
+        assert one.aws.code
 
 
 async def test_what_is_under_way_at_the_deadline_comes_before_the_end(emulator: Emulator) -> None:
