@@ -135,17 +135,22 @@ class Sockets(msgspec.Struct, frozen=True):
                 await self.gateway.invoke(turn(event, endpoint))
                 return
         except ProxyError as error:
-            await talk.fail(error)
+            await self._refuse(talk, error, id)
             return
         except Exception as fault:  # noqa: BLE001 - the outermost edge, as in `_turn`
-            await talk.fail(_internal(fault))
+            await self._refuse(talk, _internal(fault), id)
             return
         await self._turn(asked, id, until)
 
-    async def _turn(self, asked: Turn, id: str, until: float) -> None:
-        record = self.begin(id)
+    async def _refuse(self, talk: _Talk, error: ProxyError, id: str) -> None:
+        """A question that gets no run of its own is recorded here."""
+        record = self._record(id)
+        await talk.fail(error, record)
         if record is not None:
-            record.route = PATH
+            record.finish(_SWITCHED)
+
+    async def _turn(self, asked: Turn, id: str, until: float) -> None:
+        record = self._record(id)
         talk = self._talk(asked, until)
         try:
             async with asyncio.timeout_at(until):
@@ -166,6 +171,12 @@ class Sockets(msgspec.Struct, frozen=True):
         finally:
             if record is not None:
                 record.finish(_SWITCHED)
+
+    def _record(self, id: str) -> Record | None:
+        record = self.begin(id)
+        if record is not None:
+            record.route = PATH
+        return record
 
     def _talk(self, asked: Turn, until: float) -> _Talk:
         # The client's headers, and with them its key, came once, when it connected: a connection is one caller.

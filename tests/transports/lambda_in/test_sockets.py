@@ -149,13 +149,15 @@ async def test_what_cannot_be_answered_is_told_at_once(emulator: Emulator, body:
     async with function(emulator) as one:
         assert (await one.answer(Message("id", "", URL, body)))["statusCode"] == 200
         assert (one.aws.code, one.aws.invoked) == (code, [])
+        [entry] = one.entries
+        assert (entry.id, entry.route, entry.outcome, entry.status) == ("an-id", "/ws", code, 101)
 
 
 async def test_what_lambda_does_not_take_is_told(emulator: Emulator) -> None:
     async with function(emulator) as one:
         one.aws.refusal = UpstreamUnavailable("Lambda did not take the question (status 500).")
         await one.answer(message("hello"))
-        assert one.aws.code == "upstream_unavailable"
+        assert one.aws.code == one.entries[0].outcome == "upstream_unavailable"
         one.aws.refusal = ConfigError("There are no AWS credentials here, or no region.")
         assert (await one.answer(message("hello")))["statusCode"] == 200
 
@@ -182,10 +184,11 @@ async def test_a_fault_of_ours_is_told_and_not_repeated(emulator: Emulator, capl
         assert (await one.answer(message("hello")))["statusCode"] == 200
         assert one.aws.code == "internal_error"
         assert caplog.messages == ["a run failed: KeyError"]
+        assert one.entries[0].outcome == "internal_error"
         assert one.aws.renewed == 1
 
 
-@pytest.mark.parametrize("event", [turn("hello"), Message("id", "", URL, b"no JSON")])
+@pytest.mark.parametrize("event", [Turn("id", "", URL, b"no JSON"), Message("id", "", URL, b"no JSON")])
 async def test_a_fault_in_a_post_is_not_repeated(
     emulator: Emulator, event: Turn | Message, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,7 +196,7 @@ async def test_a_fault_in_a_post_is_not_repeated(
         one.aws.broken = KeyError("canary")
         assert (await one.answer(event))["statusCode"] == 200
         assert set(caplog.messages) == {"a message to a client is lost: KeyError"}
-        assert [entry.outcome for entry in one.entries] == (["undelivered"] if isinstance(event, Turn) else [])
+        assert [entry.outcome for entry in one.entries] == ["invalid_json"]
 
 
 @pytest.mark.parametrize("event", [Turn("id", "", URL, b"no JSON"), Message("id", "", URL, b"no JSON")])
@@ -246,6 +249,7 @@ async def test_each_connection_is_counted(emulator: Emulator) -> None:
         await one.answer(message("hello"))
         assert len(one.aws.invoked) == 1
         assert json.loads(one.aws.posted[0])["error"]["type"] == "rate_limit_error"
+        assert [entry.outcome for entry in one.entries] == [one.aws.code]
 
 
 # --- sizes ------------------------------------------------------------------------------------------------
