@@ -165,6 +165,11 @@ class Sockets(msgspec.Struct, frozen=True):
                 record.gone()
             elif not fault.gone:
                 await talk.fail(ProxyError("A part of the answer could not be sent.", code="undelivered"), record)
+        except asyncio.CancelledError:
+            # As the server's own WebSockets have it: half an answer is none.
+            if record is not None:
+                record.gone()
+            raise
         # The outermost edge: Lambda would repeat a run that fails, and post all of it again.
         except Exception as fault:  # noqa: BLE001 - see above
             await talk.fail(_internal(fault), record)

@@ -229,6 +229,20 @@ async def test_what_is_under_way_at_the_deadline_comes_before_the_end(emulator: 
                 one.aws.gate.set()
 
 
+async def test_a_run_that_is_stopped_is_not_recorded_as_whole(emulator: Emulator) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    async with function(emulator) as one:
+        one.aws.gate = asyncio.Event()
+        answering = asyncio.create_task(one.answer(turn("Play the script endless", "stream")))
+        await until(lambda: one.aws.waiting, "a post is under way")
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        assert [entry.outcome for entry in one.entries] == ["client_gone"]
+        one.aws.gate.set()
+        await until(lambda: emulator.stats.cancelled_by_client == 1, "the upstream sees that we have left")
+
+
 async def test_what_breaks_off_ends_with_an_error(emulator: Emulator) -> None:
     async with function(emulator) as one:
         await one.answer(turn("Play the script exception", "stream"))
