@@ -235,12 +235,19 @@ class _Post:
         if self._under_way is not None:
             await asyncio.wait({self._under_way}, timeout=self._left())
             if not self._under_way.done():
+                self._give_up()
                 return
             # Whatever became of it has been told, or is told now.
             self._under_way.exception()
         with suppress(Undelivered, TimeoutError):
             async with asyncio.timeout(self._left()):
                 await self(data)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Lambda freezes what goes on, and it would be tried again in the middle of a later run."""
+        if self._under_way is not None:
+            self._under_way.cancel()
 
     def _left(self) -> float:
         """Seconds; after the deadline too there is a moment, since that is told as well."""

@@ -225,8 +225,20 @@ async def test_what_is_under_way_at_the_deadline_comes_before_the_end(emulator: 
                 first, last = one.aws.posted
                 assert (first, json.loads(last)["error"]["code"]) == ("more ", "time_is_up")
             else:
-                assert one.aws.posted == []
+                # What was begun is not gone on with in a later run, between that one's messages.
                 one.aws.gate.set()
+                await asyncio.sleep(0.1)
+                assert one.aws.posted == []
+
+
+async def test_a_last_message_that_comes_too_late_is_given_up(emulator: Emulator) -> None:
+    async with function(emulator) as one:
+        one.aws.gate = asyncio.Event()
+        await one.answer(turn("Play the script hang"), seconds=0.1)
+        assert one.aws.waiting
+        one.aws.gate.set()
+        await asyncio.sleep(0.1)
+        assert one.aws.posted == []
 
 
 async def test_a_run_that_is_stopped_is_not_recorded_as_whole(emulator: Emulator) -> None:
