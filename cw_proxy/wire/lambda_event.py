@@ -117,7 +117,7 @@ def parse(data: bytes) -> Request:
     """Raises NotHttp."""
     try:
         event = _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         event = None
     if event is None:
         raise NotHttp("The event is not one of an HTTP front.")

@@ -92,7 +92,7 @@ def parse(data: bytes) -> SocketEvent:
     """Raises NotSocket."""
     try:
         event = _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         event = None
     if event is None:
         raise NotSocket("The event is not one of a WebSocket API.")

@@ -154,6 +154,7 @@ NOT_HTTP = [
     b'{"requestContext": {"http": {"method": "GET"}}, "headers": {"": "c"}}',
     b'{"requestContext": {"http": {"method": "GET"}}, "cookies": ["a\\nb"]}',
     b'{"requestContext": {"http": {"method": "GET"}}, "body": "#", "isBase64Encoded": true}',
+    b'{"requestContext": {"http": {"method": "GET"}, "authorizer": {"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}}",
 ]
 
 

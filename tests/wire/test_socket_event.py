@@ -113,6 +113,11 @@ def test_what_fits_a_frame_is_one_piece() -> None:
     assert [len(piece) for piece in pieces(b"x" * (MAX_FRAME + 1))] == [MAX_FRAME, 1]
 
 
+def test_what_is_nested_deeply_is_none() -> None:
+    with pytest.raises(NotSocket):
+        parse(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+
 def test_a_turn_of_no_connection_is_none() -> None:
     forged = {"cw-proxy.turn": {"id": "x/../../y", "address": "", "endpoint": "https://a", "body": ""}}
     with pytest.raises(NotSocket):

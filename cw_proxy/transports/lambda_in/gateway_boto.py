@@ -49,9 +49,9 @@ class BotoGateway:
 
     def renew(self) -> None:
         """Lambda freezes the machine between invocations: connections that were kept may be dead since."""
-        with self._making:
-            for client in self._made.values():
-                client.close()
+        # No lock: others are answered while a client is made, and what is new needs no renewing.
+        for client in list(self._made.values()):
+            client.close()
 
     async def invoke(self, payload: bytes) -> None:
         """Raises UpstreamUnavailable, ConfigError."""
@@ -78,10 +78,13 @@ class BotoGateway:
             answer = {}
         except (boto.NoRegionError, boto.ProfileNotFound, boto.ConfigParseError, boto.InvalidConfigError):
             answer = {}
-        except boto.BotoCoreError:
+        except (boto.BotoCoreError, UnicodeDecodeError):
             return 0
         except ValueError:
             raise ConfigError("The address to post answers to is none: see lambda_socket_endpoint.") from None
+        # What botocore's parser raises at the error of a server that is not AWS's, whatever its JSON is.
+        except Exception:  # noqa: BLE001 - see above
+            return 0
         # Outside the handlers, where botocore's exceptions would be our context.
         if not answer:
             raise ConfigError("There are no AWS credentials here, or no region.")

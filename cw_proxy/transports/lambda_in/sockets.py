@@ -44,7 +44,8 @@ SocketMode = Literal["async", "inline"]
 _SWITCHED = 101  # the status that turns have
 _GONE = 410
 _INTEGRATION = 28.0  # seconds; API Gateway gives 29
-_LAST = 0.4  # seconds for what is under way, and for the last message after it: there is one until Lambda ends the run
+# Seconds that what is under way has beyond the deadline, and the last message after it: Lambda ends the run after one.
+_LAST = 0.4
 
 
 class Gateway(Protocol):
@@ -123,7 +124,7 @@ class Sockets(msgspec.Struct, frozen=True):
         # Whoever waits for the acknowledgement waits for so long.
         until = min(until, asyncio.get_running_loop().time() + _INTEGRATION)
         asked = Turn(event.id, event.address, endpoint, event.body)
-        talk = self._talk(asked)
+        talk = self._talk(asked, until)
         try:
             await self.server.limiter.check(_client(asked), {})
             for action in talk.session.receive(event.body):
@@ -132,18 +133,23 @@ class Sockets(msgspec.Struct, frozen=True):
                 await self.gateway.invoke(turn(event, endpoint))
                 return
         except ProxyError as error:
-            await talk.fail(error)
+            await self._refuse(talk, error, id)
             return
         except Exception as fault:  # noqa: BLE001 - the outermost edge, as in `_turn`
-            await talk.fail(_internal(fault))
+            await self._refuse(talk, _internal(fault), id)
             return
         await self._turn(asked, id, until)
 
-    async def _turn(self, asked: Turn, id: str, until: float) -> None:
-        record = self.begin(id)
+    async def _refuse(self, talk: _Talk, error: ProxyError, id: str) -> None:
+        """A question that gets no run of its own is recorded here."""
+        record = self._record(id)
+        await talk.fail(error, record)
         if record is not None:
-            record.route = PATH
-        talk = self._talk(asked)
+            record.finish(_SWITCHED)
+
+    async def _turn(self, asked: Turn, id: str, until: float) -> None:
+        record = self._record(id)
+        talk = self._talk(asked, until)
         try:
             async with asyncio.timeout_at(until):
                 with self.server.counted(_client(asked)):
@@ -157,6 +163,11 @@ class Sockets(msgspec.Struct, frozen=True):
                 record.gone()
             elif not fault.gone:
                 await talk.fail(ProxyError("A part of the answer could not be sent.", code="undelivered"), record)
+        except asyncio.CancelledError:
+            # As the server's own WebSockets have it: half an answer is none.
+            if record is not None:
+                record.gone()
+            raise
         # The outermost edge: Lambda would repeat a run that fails, and post all of it again.
         except Exception as fault:  # noqa: BLE001 - see above
             await talk.fail(_internal(fault), record)
@@ -164,10 +175,16 @@ class Sockets(msgspec.Struct, frozen=True):
             if record is not None:
                 record.finish(_SWITCHED)
 
-    def _talk(self, asked: Turn) -> _Talk:
+    def _record(self, id: str) -> Record | None:
+        record = self.begin(id)
+        if record is not None:
+            record.route = PATH
+        return record
+
+    def _talk(self, asked: Turn, until: float) -> _Talk:
         # The client's headers, and with them its key, came once, when it connected: a connection is one caller.
         caller = Caller(digest(asked.id), {}, "WS", "", "", fresh_stamp)
-        post = _Post(self.gateway, self.endpoint or asked.endpoint, asked.id)
+        post = _Post(self.gateway, self.endpoint or asked.endpoint, asked.id, until)
         return _Talk(self.server.front, caller, self.protocol.socket(caller), post)
 
 
@@ -177,18 +194,23 @@ def _client(asked: Turn) -> Client:
 
 
 def _internal(fault: Exception) -> ProxyError:
-    # Its words may hold what was said.
-    log.error("a run failed: %s", type(fault).__name__)
+    log.error("a run failed: %s", _words(fault))
     return ProxyError("Internal error.")
+
+
+def _words(fault: Exception) -> str:
+    """For the log. What is not ours may hold what was said."""
+    return fault.message if isinstance(fault, ProxyError) else type(fault).__name__
 
 
 class _Post:
     """One after the other: a post that is under way in its thread cannot be called back."""
 
-    def __init__(self, gateway: Gateway, endpoint: str, id: str) -> None:
+    def __init__(self, gateway: Gateway, endpoint: str, id: str, until: float) -> None:
         self._gateway = gateway
         self._endpoint = endpoint
         self._id = id
+        self._until = until
         self._under_way: asyncio.Task[int] | None = None
 
     async def __call__(self, data: bytes) -> None:
@@ -196,8 +218,9 @@ class _Post:
         self._under_way = asyncio.create_task(self._gateway.post(self._endpoint, self._id, data))
         try:
             status = await asyncio.shield(self._under_way)
-        except ProxyError as error:
-            log.error("a message to a client is lost: %s", error.message)
+        # Also what nobody has foreseen: a run that fails is repeated, and so are its posts.
+        except Exception as fault:  # noqa: BLE001 - see above
+            log.error("a message to a client is lost: %s", _words(fault))
             raise Undelivered(gone=False) from None
         if 200 <= status < 300:
             return
@@ -208,14 +231,25 @@ class _Post:
     async def last(self, data: bytes) -> None:
         """After all others, if there is time for it."""
         if self._under_way is not None:
-            await asyncio.wait({self._under_way}, timeout=_LAST)
+            await asyncio.wait({self._under_way}, timeout=self._left())
             if not self._under_way.done():
+                self._give_up()
                 return
             # Whatever became of it has been told, or is told now.
             self._under_way.exception()
         with suppress(Undelivered, TimeoutError):
-            async with asyncio.timeout(_LAST):
+            async with asyncio.timeout(self._left()):
                 await self(data)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Lambda freezes what goes on, and it would be tried again in the middle of a later run."""
+        if self._under_way is not None:
+            self._under_way.cancel()
+
+    def _left(self) -> float:
+        """Seconds; after the deadline too there is a moment, since that is told as well."""
+        return max(self._until - asyncio.get_running_loop().time(), 0.0) + _LAST
 
 
 class _Talk(msgspec.Struct, frozen=True):

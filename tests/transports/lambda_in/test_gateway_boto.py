@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
-from servers import NOBODY
+from servers import NOBODY, until
 
 from cw_proxy.errors import ConfigError, UpstreamUnavailable
 from cw_proxy.transports.lambda_in.gateway_boto import BotoGateway
@@ -27,22 +30,24 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 class Aws:
     """Answers with each of `statuses`, the last one from then on. `seen` has paths and bodies."""
 
-    def __init__(self, *statuses: int, headers: dict[str, str] | None = None) -> None:
-        self.statuses, self.headers = list(statuses), headers or {}
+    def __init__(self, *statuses: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> None:
+        self.statuses, self.headers, self.body = list(statuses), headers or {}, body
         self.seen: list[tuple[str, bytes]] = []
         self.agents: set[str] = set()
+        self.connections: set[object] = set()
         self.url = ""
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.seen.append((request.raw_path, await request.read()))
         self.agents.add(request.headers["User-Agent"])
+        self.connections.add(request.protocol)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-        return web.Response(status=status, headers=self.headers, body=b"{}", content_type="application/json")
+        return web.Response(status=status, headers=self.headers, body=self.body, content_type="application/json")
 
 
 @asynccontextmanager
-async def aws(*statuses: int, headers: dict[str, str] | None = None) -> AsyncIterator[Aws]:
-    answering = Aws(*statuses, headers=headers)
+async def aws(*statuses: int, headers: dict[str, str] | None = None, body: bytes = b"{}") -> AsyncIterator[Aws]:
+    answering = Aws(*statuses, headers=headers, body=body)
     runner = web.ServerRunner(web.Server(answering.answer))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -80,6 +85,12 @@ async def test_where_nobody_answers_there_is_no_status() -> None:
     assert await BotoGateway("f").post(NOBODY, ID, b"") == 0
 
 
+@pytest.mark.parametrize("body", [b"\xff", b"[1]", b'{"__type":3}', b"[" * 10_000])
+async def test_where_an_error_cannot_be_read_there_is_none_either(body: bytes) -> None:
+    async with aws(502, body=body) as service:
+        assert await BotoGateway("f").post(service.url, ID, b"") == 0
+
+
 @pytest.mark.parametrize("endpoint", ["foo", "https:///", "https://a b/x", "http://127.0.0.1:99999", "http://[::1"])
 async def test_a_place_that_is_none(endpoint: str) -> None:
     with pytest.raises(ConfigError, match="lambda_socket_endpoint"):
@@ -89,9 +100,32 @@ async def test_a_place_that_is_none(endpoint: str) -> None:
 async def test_kept_connections_are_renewed() -> None:
     async with aws(200) as service:
         gateway = BotoGateway("f")
-        assert await gateway.post(service.url, ID, b"one") == 200
+        for connections in (1, 2):
+            for data in (b"one", b"two"):
+                assert await gateway.post(service.url, ID, data) == 200
+                assert len(service.connections) == connections
+            gateway.renew()
+
+
+async def test_nothing_waits_while_a_client_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first one of a process takes a second on a small function, and others may be answered meanwhile."""
+    begun, go_on = tmp_path / "begun", tmp_path / "go-on"
+    keys = json.dumps({"Version": 1, "AccessKeyId": "testing", "SecretAccessKey": "testing"})
+    slow = tmp_path / "slow"
+    # It gives up, so that no fault waits for ever.
+    wait = f"for i in $(seq 200); do test -e {go_on} && break; sleep 0.05; done"
+    slow.write_text(f"touch {begun}; {wait}; test -e {go_on} && echo '{keys}'")
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = sh {slow}\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    async with aws(200) as service:
+        gateway = BotoGateway("f")
+        posting = asyncio.create_task(gateway.post(service.url, ID, b""))
+        await until(begun.exists, "a client is being made")
         gateway.renew()
-        assert await gateway.post(service.url, ID, b"two") == 200
+        go_on.touch()
+        assert await posting == 200
 
 
 async def test_the_function_invokes_itself_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

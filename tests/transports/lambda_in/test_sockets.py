@@ -39,8 +39,11 @@ class Aws:
         self.waiting = False
         self.gate: asyncio.Event | None = None
         self.refusal: Exception | None = None
+        self.broken: Exception | None = None
 
     async def post(self, endpoint: str, connection: str, data: bytes) -> int:
+        if self.broken:
+            raise self.broken
         if isinstance(self.refusal, ConfigError):
             raise self.refusal
         assert (endpoint, connection) == (URL, "id")
@@ -146,13 +149,15 @@ async def test_what_cannot_be_answered_is_told_at_once(emulator: Emulator, body:
     async with function(emulator) as one:
         assert (await one.answer(Message("id", "", URL, body)))["statusCode"] == 200
         assert (one.aws.code, one.aws.invoked) == (code, [])
+        [entry] = one.entries
+        assert (entry.id, entry.route, entry.outcome, entry.status) == ("an-id", "/ws", code, 101)
 
 
 async def test_what_lambda_does_not_take_is_told(emulator: Emulator) -> None:
     async with function(emulator) as one:
         one.aws.refusal = UpstreamUnavailable("Lambda did not take the question (status 500).")
         await one.answer(message("hello"))
-        assert one.aws.code == "upstream_unavailable"
+        assert one.aws.code == one.entries[0].outcome == "upstream_unavailable"
         one.aws.refusal = ConfigError("There are no AWS credentials here, or no region.")
         assert (await one.answer(message("hello")))["statusCode"] == 200
 
@@ -179,7 +184,31 @@ async def test_a_fault_of_ours_is_told_and_not_repeated(emulator: Emulator, capl
         assert (await one.answer(message("hello")))["statusCode"] == 200
         assert one.aws.code == "internal_error"
         assert caplog.messages == ["a run failed: KeyError"]
+        assert one.entries[0].outcome == "internal_error"
         assert one.aws.renewed == 1
+
+
+@pytest.mark.parametrize("event", [Turn("id", "", URL, b"no JSON"), Message("id", "", URL, b"no JSON")])
+async def test_a_fault_in_a_post_is_not_repeated(
+    emulator: Emulator, event: Turn | Message, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with function(emulator) as one:
+        one.aws.broken = KeyError("canary")
+        assert (await one.answer(event))["statusCode"] == 200
+        assert set(caplog.messages) == {"a message to a client is lost: KeyError"}
+        assert [entry.outcome for entry in one.entries] == ["invalid_json"]
+
+
+@pytest.mark.parametrize("event", [Turn("id", "", URL, b"no JSON"), Message("id", "", URL, b"no JSON")])
+async def test_while_there_is_time_the_last_message_is_waited_for(emulator: Emulator, event: Turn | Message) -> None:
+    """The first post of a process takes a second on a small function: boto3 is imported with it."""
+    async with function(emulator) as one:
+        one.aws.gate = asyncio.Event()
+        answering = asyncio.create_task(one.answer(event))
+        await until(lambda: one.aws.waiting, "the post is under way")
+        asyncio.get_running_loop().call_later(1.0, one.aws.gate.set)
+        await answering
+        assert one.aws.code
 
 
 async def test_what_is_under_way_at_the_deadline_comes_before_the_end(emulator: Emulator) -> None:
@@ -196,8 +225,34 @@ async def test_what_is_under_way_at_the_deadline_comes_before_the_end(emulator: 
                 first, last = one.aws.posted
                 assert (first, json.loads(last)["error"]["code"]) == ("more ", "time_is_up")
             else:
-                assert one.aws.posted == []
+                # What was begun is not gone on with in a later run, between that one's messages.
                 one.aws.gate.set()
+                await asyncio.sleep(0.1)
+                assert one.aws.posted == []
+
+
+async def test_a_last_message_that_comes_too_late_is_given_up(emulator: Emulator) -> None:
+    async with function(emulator) as one:
+        one.aws.gate = asyncio.Event()
+        await one.answer(turn("Play the script hang"), seconds=0.1)
+        assert one.aws.waiting
+        one.aws.gate.set()
+        await asyncio.sleep(0.1)
+        assert one.aws.posted == []
+
+
+async def test_a_run_that_is_stopped_is_not_recorded_as_whole(emulator: Emulator) -> None:
+    emulator.scripts["endless"] = ENDLESS
+    async with function(emulator) as one:
+        one.aws.gate = asyncio.Event()
+        answering = asyncio.create_task(one.answer(turn("Play the script endless", "stream")))
+        await until(lambda: one.aws.waiting, "a post is under way")
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        assert [entry.outcome for entry in one.entries] == ["client_gone"]
+        one.aws.gate.set()
+        await until(lambda: emulator.stats.cancelled_by_client == 1, "the upstream sees that we have left")
 
 
 async def test_what_breaks_off_ends_with_an_error(emulator: Emulator) -> None:
@@ -220,6 +275,7 @@ async def test_each_connection_is_counted(emulator: Emulator) -> None:
         await one.answer(message("hello"))
         assert len(one.aws.invoked) == 1
         assert json.loads(one.aws.posted[0])["error"]["type"] == "rate_limit_error"
+        assert [entry.outcome for entry in one.entries] == [one.aws.code]
 
 
 # --- sizes ------------------------------------------------------------------------------------------------
