@@ -1,7 +1,9 @@
 # Developer surface. Everything sets itself up: a fresh machine needs python3 >= 3.11 with venv, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+RUNS := .venv/.runs
 STAMP := .venv/.installed
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fix golden bench lambda clients lock clean
@@ -9,15 +11,22 @@ STAMP := .venv/.installed
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(STAMP): pyproject.toml constraints.txt
+$(RUNS): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cw-proxy needs Python 3.11 or newer; PYTHON=... names one"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,speed]'
+	@echo "Setting up .venv; this takes a minute, once."
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) --editable '.[speed]'
 	@touch $@
 
-demo: $(STAMP) ## Sign in, serve and answer on the built-in emulator
-	$(BIN)/cw-proxy demo
+$(STAMP): $(RUNS)
+	@echo "Installing what tests and checks need."
+	@$(INSTALL) --editable '.[dev,speed]'
+	@touch $@
+
+# As a module, the code is this folder's, whatever was installed into .venv since.
+demo: $(RUNS) ## Sign in, serve and answer on the built-in emulator
+	$(BIN)/python -m cw_proxy demo
 
 test: $(STAMP) ## Everything that must pass
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
