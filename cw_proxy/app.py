@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import socket
@@ -156,7 +157,8 @@ class App:
             await self.core.close()
             # Codes of name look-ups are negative, and not the system's.
             reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
-            raise ConfigError(f"Cannot listen on {self._config.host}:{self._config.port}: {reason}.") from None
+            advice = " Another port: --port N, or 0 for any free one." if fault.errno == errno.EADDRINUSE else ""
+            raise ConfigError(f"Cannot listen on {self._config.host}:{self._config.port}: {reason}.{advice}") from None
 
     async def serve(self, connected: socket.socket, deadline: float) -> None:
         """In the place of `start`: answers on a connection that is there already."""

@@ -72,7 +72,8 @@ def test_a_port_in_use_is_said_clearly() -> None:
         port = taken.getsockname()[1]
         done = run("serve", "--port", str(port), environment={"CW_PROXY_ACCESS_TOKEN": TOKEN})
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"cw-proxy: Cannot listen on 127.0.0.1:{port}: Address already in use.\n"
+    said = f"Cannot listen on 127.0.0.1:{port}: Address already in use. Another port: --port N, or 0 for any free one."
+    assert done.stderr == f"cw-proxy: {said}\n"
 
 
 def test_flags_join_the_settings_of_the_file(tmp_path: Path) -> None:
