@@ -28,8 +28,8 @@ _NO_KEY = digest("")
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange, once it is over: a request, a turn on a WebSocket, or a message.
 
-    `time` is its beginning in epoch seconds. `method` is HTTP's, WS for a turn, or NATS. `route` is the pattern, never
-    the path, or the subject; `key` is a name, never the key. `model_asked` is the client's own text, cut; `model` what
+    `time` is its beginning in epoch seconds. `method` is HTTP's, or what another transport is called; `route` is the
+    pattern, never the path; `key` is a name, never the key. `model_asked` is the client's own text, cut; `model` what
     the upstream is asked for, cut as well, None for its default. `outcome` is ok, an error's code, or client_gone.
     Times are milliseconds from the beginning: until the model was asked, until the first of its answer, until the end.
     """
