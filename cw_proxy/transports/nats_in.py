@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 
 import nats.micro
 from nats.errors import Error
@@ -23,7 +23,7 @@ from nats.micro.request import Request as Message
 from nats.micro.service import EndpointStats, Service
 
 from cw_proxy import __version__
-from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
+from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge, ShuttingDown, UpstreamTimeout
 from cw_proxy.front import Front, Streamed, Whole
 from cw_proxy.interfaces import ClientProtocol
 from cw_proxy.nats_settings import NatsConfig
@@ -35,6 +35,7 @@ from cw_proxy.wire.nats_message import ERROR_CODE, SEQUENCE, STATUS, failure
 
 log = logging.getLogger(__name__)
 
+_LAST_WORDS = 1.0  # seconds to tell askers that they get no answer
 _LONGEST_SUBJECT = 1024  # bytes: a server ends the connection over a line of 4096
 
 
@@ -50,6 +51,7 @@ class NatsWorker:
         self._room = asyncio.Semaphore(config.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._line = Line(config.subject)
+        self._stopping = False
         self.lost = self._line.lost
 
     @property
@@ -110,8 +112,14 @@ class NatsWorker:
         return True
 
     async def stop(self) -> None:
-        """Whatever is still going on is broken off."""
-        self._line.ending = True
+        """Whatever is still going on is broken off, and its askers are told, if there is a way to them."""
+        self._line.ending = self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -140,6 +148,8 @@ class NatsWorker:
                 await self._answer_to(reply, message)
             except (Gone, asyncio.CancelledError):
                 self._counts.cancelled += 1
+                if self._stopping:
+                    await reply.fail(_shutting_down())
             except Error as fault:
                 log.warning("an answer was lost: %s", type(fault).__name__)
 
@@ -167,6 +177,8 @@ class NatsWorker:
 
     async def _in_time(self, reply: Reply, message: Message) -> Whole | None:
         """A whole answer that is to be sent: once it is there, it may wait for a server that is away."""
+        if self._stopping:
+            raise _shutting_down()
         headers = {name.lower(): value for name, value in (message.headers or {}).items()}
         try:
             async with asyncio.timeout(self._config.timeout):
@@ -180,6 +192,10 @@ class NatsWorker:
         except TimeoutError:
             raise UpstreamTimeout(f"The answer took longer than {self._config.timeout:g} s.") from None
         return None
+
+
+def _shutting_down() -> ProxyError:
+    return ShuttingDown("This worker is shutting down.", retry_after=2)
 
 
 class Reply(Recipient):
