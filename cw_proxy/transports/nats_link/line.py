@@ -235,6 +235,8 @@ class Line(Watch):
         for task in (*self._repeating, self._confirming):
             if task is not None:
                 task.cancel()
+        # Nothing can be sent again: that is no sign that it was lost.
+        self._unconfirmed = []
         if not self.client.is_closed:
             with suppress(Error, OSError):
                 await self.client.close()
