@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from cw_proxy.body import parse
+from cw_proxy.errors import InvalidJson, InvalidValue
 from cw_proxy.interfaces import ClientProtocol, Subject
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -36,6 +38,6 @@ def _members_of(body: bytes) -> dict[str, msgspec.Raw]:
     if body.lstrip()[:1] != b"{":
         return {}
     try:
-        return _members.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return parse(body, _members)
+    except (InvalidJson, InvalidValue):
         return {}

@@ -17,6 +17,8 @@ BODIES = [
     (b' {"stream":  true, "messages": []}', "openai_chat", True),
     (b'{"stream": false, "input": ""}', "openai_responses", False),
     (b'{"prompt": "", "stream": true}', "simple_completions", True),
+    # Half an emoji, as JavaScript clients send it: over HTTP it is answered.
+    (b'{"messages": [{"content": "a \\ud83d"}], "stream": true}', "openai_chat", True),
     (b'{"a": 1, "stream": true}', "plain_text", False),
 ]
 

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from secrets import token_hex
 
 import nats.micro
@@ -24,7 +24,7 @@ from nats.micro.request import Request as Message
 from nats.micro.service import EndpointStats, Service
 
 from cw_proxy import __version__
-from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge, UpstreamTimeout
+from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge, ShuttingDown, UpstreamTimeout
 from cw_proxy.front import Front, Streamed, Whole
 from cw_proxy.guard import Guard
 from cw_proxy.interfaces import ClientProtocol
@@ -40,6 +40,7 @@ from cw_proxy.wire.nats_message import ERROR_CODE, SEQUENCE, STATUS, failure
 log = logging.getLogger(__name__)
 
 _GONE = 499  # the status of an exchange whose asker has left
+_LAST_WORDS = 1.0  # seconds to tell askers that they get no answer
 _LONGEST_SUBJECT = 1024  # bytes: a server ends the connection over a line of 4096
 
 
@@ -58,6 +59,7 @@ class NatsWorker:
         self._room = asyncio.Semaphore(config.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._line = Line(config.subject)
+        self._stopping = False
         self.lost = self._line.lost
 
     @property
@@ -118,8 +120,14 @@ class NatsWorker:
         return True
 
     async def stop(self) -> None:
-        """Whatever is still going on is broken off."""
-        self._line.ending = True
+        """Whatever is still going on is broken off, and its askers are told, if there is a way to them."""
+        self._line.ending = self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -146,11 +154,23 @@ class NatsWorker:
         with self._counts.one(self._record()) as outcome:
             try:
                 await self._answer_to(reply, message, outcome)
-            except (Gone, asyncio.CancelledError):
+            except Gone:
                 outcome.gone()
+            except asyncio.CancelledError:
+                await self._broken_off(reply, outcome)
             except Error as fault:
                 log.warning("an answer was lost: %s", type(fault).__name__)
                 outcome.gone()
+
+    async def _broken_off(self, reply: Reply, outcome: Outcome) -> None:
+        """By its asker, who has left, or by our end, which is told."""
+        if self._stopping:
+            error = _shutting_down()
+            outcome.failed(error)
+            with suppress(Error, Gone):
+                await reply.fail(error)
+        else:
+            outcome.gone()
 
     def _record(self) -> Record | None:
         record = self._recorder.begin(f"req_{token_hex(16)}", "NATS")
@@ -179,6 +199,8 @@ class NatsWorker:
             await reply.fail(fault)
 
     async def _respond(self, reply: Reply, message: Message, outcome: Outcome) -> None:
+        if self._stopping:
+            raise _shutting_down()
         headers = {name.lower(): value for name, value in (message.headers or {}).items()}
         caller = self._front.caller(headers)
         if outcome.record is not None:
@@ -189,6 +211,10 @@ class NatsWorker:
             await reply.send(answer.body, {**reply.extra, STATUS: "200"})
         elif failed := await reply.stream(answer, self._config.timeout):
             outcome.failed(failed)
+
+
+def _shutting_down() -> ProxyError:
+    return ShuttingDown("This worker is shutting down.", retry_after=2)
 
 
 class Reply(Recipient):

@@ -18,7 +18,7 @@ from cw_proxy.errors import NatsRefused, NatsUnavailable, ProxyError, RequestToo
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.transports.nats_link.client import flushed
 from cw_proxy.transports.nats_link.connection import Watch, connect
-from cw_proxy.wire.nats_message import ERROR, ERROR_CODE, SEQUENCE, nobody_listens, size
+from cw_proxy.wire.nats_message import ERROR, ERROR_CODE, SEQUENCE, STATUS, nobody_listens, size
 
 
 class _Complaints(Watch):
@@ -50,6 +50,9 @@ async def asked(
             if not message.data:
                 return
             yield message.data
+            if STATUS in (message.headers or {}):
+                # How it ended: a worker answers whole what it takes for plain text.
+                return
             expected += 1
     except Error as fault:
         raise NatsUnavailable(f"The NATS server cannot be asked: {type(fault).__name__}.") from None

@@ -449,11 +449,19 @@ async def test_draining_waits_for_a_server_that_is_away(server: NatsServer, emul
 
 
 async def test_draining_has_an_end(server: NatsServer, emulator: Emulator) -> None:
+    """Askers are told: those whose answer is broken off, within it or before it, and those who still waited."""
     emulator.scripts["hang"] = HANG
-    async with working(server, emulator, drain_timeout=0.2) as worker, client(server) as connection:
-        asked = asyncio.create_task(request(connection, b"play the script hang"))
-        await until(lambda: emulator.stats.in_flight == 1, "it is under way")
+    hanging = chat("play the script hang", stream=True)
+    async with working(server, emulator, concurrency=2, drain_timeout=0.2) as worker, client(server) as connection:
+        whole = asyncio.create_task(request(connection, b"play the script hang"))
+        within = asyncio.create_task(streamed(connection, hanging))
+        await until(lambda: emulator.stats.in_flight == 2, "they are under way")
+        waiting = [asyncio.create_task(streamed(connection, hanging)) for _ in range(3)]
+        await until(lambda: worker._service._endpoints[0]._subscription._pending_queue.qsize() == 2, "more wait")
         assert not await worker.drain()
         await worker.stop()
-        await until(lambda: emulator.stats.in_flight == 0, "the call is dropped")
-        asked.cancel()
+        await until(lambda: emulator.stats.in_flight == 0, "the calls are dropped")
+        answers = [[await whole], await within, *[await each for each in waiting]]
+        assert [code(messages[-1]) for messages in answers] == ["503"] * 5
+        assert b"shutting_down" in answers[-1][0].data
+        assert emulator.stats.requests == 2

@@ -24,6 +24,8 @@ async def answers(folder: Path, body: bytes, *, streamed: bool = False) -> list[
                     headers = {"Cw-Sequence": number.decode()} if colon else None
                     if part == b"no":
                         headers = {"Nats-Service-Error": "No.", "Nats-Service-Error-Code": "418"}
+                    if part == b"whole":
+                        headers = {"Cw-Status": "200"}
                     await connection.publish(message.reply, numbered if colon else part, headers=headers)
 
             await connection.subscribe(SUBJECT, cb=reply)
@@ -39,6 +41,10 @@ async def test_a_whole_answer_is_one_message(tmp_path: Path) -> None:
 
 async def test_a_stream_ends_with_an_empty_message(tmp_path: Path) -> None:
     assert await answers(tmp_path, b"one,two,,three", streamed=True) == [b"one", b"two"]
+
+
+async def test_a_body_that_is_answered_whole_has_no_stream_to_wait_for(tmp_path: Path) -> None:
+    assert await answers(tmp_path, b"whole", streamed=True) == [b"whole"]
 
 
 @pytest.mark.parametrize(("body", "error"), [(b"one,no", ProxyError), (b"silence", UpstreamTimeout)])

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionReconnectingError, Error, ProtocolError
 from nats.protocol.parser import Parser
 
@@ -89,6 +91,29 @@ def _info(rest: bytes) -> dict[str, Any]:
     return found
 
 
+def _release(pongs: list[asyncio.Future[bool]]) -> None:
+    for pong in pongs:
+        if not pong.done():
+            pong.set_result(False)
+
+
+class _Transport(TcpTransport):
+    """What is written to a broken connection is dropped, and the next `drain` says so: nats-py counts on it, and so it
+    is with asyncio. uvloop throws a RuntimeError, which nats-py takes for the loop's end, or passes to whoever asks."""
+
+    def __bool__(self) -> bool:
+        """Or nats-py would put one of its own in this one's place."""
+        return True
+
+    def write(self, payload: bytes) -> None:
+        with suppress(RuntimeError):
+            super().write(payload)  # type: ignore[no-untyped-call]
+
+    def writelines(self, payload: list[bytes]) -> None:
+        with suppress(RuntimeError):
+            super().writelines(payload)  # type: ignore[no-untyped-call]
+
+
 class SafeClient(Client):
     """`secure` means never to talk in the clear."""
 
@@ -97,6 +122,7 @@ class SafeClient(Client):
     def __init__(self, *, secure: bool) -> None:
         super().__init__()
         self._ps = _Parser(self)
+        self._transport = _Transport()  # type: ignore[no-untyped-call]
         self._secure = secure
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
@@ -129,6 +155,21 @@ class SafeClient(Client):
         fault = Error("nats: " + err_msg.strip("'"))
         await self._error_cb(fault)
         return await self._process_op_err(fault)
+
+    async def _process_op_err(self, e: Exception) -> None:
+        """Whoever waits for a flush on what is broken waits no longer; nats-py leaves them to their time limit."""
+        await super()._process_op_err(e)
+        if self.is_reconnecting:
+            # In a moment: whom this has cancelled must not take it for an answer, as Python 3.11's wait_for would.
+            asyncio.get_running_loop().call_soon(_release, self._pongs)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        """Where the connection is broken, what waits to be written is no reason not to say that it is closed."""
+        try:
+            await super()._close(status, do_cbs)
+        except OSError:
+            self._status = Client.DISCONNECTED
+            await super()._close(status, do_cbs)
 
     async def _process_connect_init(self) -> None:
         """A server that is none must not end the search for one that is."""

@@ -142,11 +142,13 @@ class Line(Watch):
             self._confirming = asyncio.create_task(self._confirm())
         if recipient.streaming:
             recipient.sent += 1
+        # Of a break that comes meanwhile, nobody who is sent to has come back yet.
+        breaks = self._breaks
         if self._returning(recipient):
             await self._reach(parcel)
         else:
             await self._publish(parcel)
-        recipient.heard = self._breaks
+        recipient.heard = breaks
 
     async def _publish(self, parcel: Parcel) -> None:
         recipient = parcel.recipient
@@ -233,6 +235,8 @@ class Line(Watch):
         for task in (*self._repeating, self._confirming):
             if task is not None:
                 task.cancel()
+        # Nothing can be sent again: that is no sign that it was lost.
+        self._unconfirmed = []
         if not self.client.is_closed:
             with suppress(Error, OSError):
                 await self.client.close()

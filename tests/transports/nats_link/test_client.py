@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from nats.aio.msg import Msg
-from nats.errors import Error
+from nats.errors import ConnectionReconnectingError, Error
 from servers import PATIENCE, until
 
 from cw_proxy.transports.nats_link.client import SafeClient, flushed
@@ -34,6 +37,12 @@ class Server:
             if line.startswith(b"PING") and self.pongs:
                 writer.write(b"PONG\r\n")
         writer.close()
+
+    def reset(self) -> None:
+        """As a server that is killed does."""
+        assert self.writer is not None
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     def say(self, data: bytes) -> None:
         assert self.writer is not None
@@ -91,6 +100,45 @@ async def test_an_answer_to_a_flush_that_was_given_up() -> None:
         await until(lambda: messages, "the next message is read")
         server.pongs = True
         await flushed(client)
+
+
+LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+@pytest.mark.parametrize("new_loop", LOOPS, ids=["asyncio", "uvloop"])
+def test_a_break_is_told_to_whoever_flushes(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """At once, and as what it is: the loops do not agree about writing to what is broken."""
+
+    async def broken() -> None:
+        async with connected() as (server, client, messages):
+            server.reset()
+            flushes = []
+            while client.is_connected:
+                flushes.append(asyncio.create_task(flushed(client)))
+                await asyncio.sleep(0)
+            faults = await asyncio.gather(*flushes, return_exceptions=True)
+            assert {type(fault) for fault in faults if fault} == {ConnectionReconnectingError}
+            await until(lambda: client.is_connected, "it is connected again")
+            await flushed(client)
+            server.say(MESSAGE)
+            await until(lambda: messages, "it reads")
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(broken())
+
+
+async def test_a_broken_connection_is_closed_as_well() -> None:
+    closed: list[bool] = []
+
+    async def told() -> None:
+        closed.append(True)
+
+    async with connected() as (_, client, _):
+        client._closed_cb = told
+        client._transport._io_writer.transport.abort()
+        await client._send_command(b"PUB work 0\r\n\r\n")
+        await client._process_err("'user authentication revoked'")
+        await until(lambda: closed, "it says that it is closed")
 
 
 @pytest.mark.parametrize("bad", [b"HELLO\r\n", b"INFO {\r\n", b"INFO []\r\n", b"-ERR 'Parser Error'\r\n"])

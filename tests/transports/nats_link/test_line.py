@@ -78,6 +78,18 @@ async def test_messages_arrive_in_their_order(server: NatsServer) -> None:
         await ours.drain()
 
 
+async def test_what_was_sent_is_not_called_lost_when_it_closes(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client(server) as connection:
+        asker = await connection.subscribe("asker")
+        await flushed(connection)
+        async with line(server) as made:
+            await made.send(Listed(), b"answer", {})
+        assert (await asker.next_msg(PATIENCE)).data == b"answer"
+    assert "lost" not in caplog.text
+
+
 async def test_what_is_too_large_is_not_sent(server: NatsServer) -> None:
     async with line(server) as ours:
         recipient = Listed(streaming=True, most=10)
