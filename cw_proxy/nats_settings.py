@@ -28,7 +28,6 @@ _SCHEMES = ("nats", "tls")
 
 Count = Annotated[int, Meta(gt=0)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
-Name = Annotated[str, Meta(pattern=_TOKENS)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -45,12 +44,12 @@ class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """The members of `nats:` in the file."""
 
     server: str = "nats://localhost:4222"
-    subject: Name = "openai_requests"
+    subject: Text = "openai_requests"
     nkey_seed_file: Text | None = None
     tls: Tls = Tls()
     openai_api_key: Secret | None = None
     engine: Text | None = None
-    queue_group: Name = "cw-proxy"
+    queue_group: Text = "cw-proxy"
     concurrency: Count = 64
     timeout: Seconds = 300.0
     max_reply_bytes: Count | None = None
@@ -174,6 +173,9 @@ def _converted(settings: dict[str, Any], where: str) -> NatsConfig:
 
 def _checked(config: NatsConfig) -> NatsConfig:
     address(config.server)
+    for name in ("subject", "queue_group"):
+        if not re.search(_TOKENS, getattr(config, name)):
+            raise ConfigError(f"{name!r} must be words joined by dots, without spaces, wildcards and a $ in front.")
     if (config.tls.cert is None) != (config.tls.key is None):
         raise ConfigError("'tls.cert' and 'tls.key' belong together: one of them is missing.")
     return config

@@ -100,6 +100,7 @@ def imported(path: Path) -> set[str]:
 
 
 def those_that_know_nats() -> dict[str, Path]:
+    """Whoever knows of it has the word in their text: a name, a setting, an import."""
     return {path.relative_to(PACKAGE).as_posix(): path for path in SOURCES if "nats" in path.read_text().lower()}
 
 

@@ -38,9 +38,10 @@ def ask(
     timeout: float | None,
     **flags: Any,
 ) -> None:
-    """Send one request to the subject that `cw-proxy nats` answers; without PROMPT it is read from stdin.
+    """Ask a worker over NATS, to try it out.
 
-    A streamed body from a file prints each message as a line of its own.
+    It sends one request to the subject that `cw-proxy nats` answers; without PROMPT it is read from stdin. A streamed
+    body from a file prints each message as a line of its own.
     """
     import msgspec
 

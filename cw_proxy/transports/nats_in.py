@@ -33,8 +33,8 @@ from cw_proxy.protocols import protocols
 from cw_proxy.record import Record, Recorder
 from cw_proxy.router import Router
 from cw_proxy.subjects import Subjects
-from cw_proxy.transports.nats_link.client import flushed
-from cw_proxy.transports.nats_link.line import INBOXES, Gone, Line, Recipient
+from cw_proxy.transports.nats_link.client import flushed, reply_subject, subscriptions
+from cw_proxy.transports.nats_link.outbox import INBOXES, Gone, Outbox, Recipient
 from cw_proxy.wire.nats_message import ERROR_CODE, SEQUENCE, STATUS, failure
 
 log = logging.getLogger(__name__)
@@ -58,13 +58,13 @@ class NatsWorker:
         self._counts = Counts()
         self._room = asyncio.Semaphore(config.concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._line = Line(config.subject)
+        self._outbox = Outbox(config.subject)
         self._stopping = False
-        self.lost = self._line.lost
+        self.lost = self._outbox.lost
 
     @property
     def fault(self) -> ProxyError:
-        return self._line.fault
+        return self._outbox.fault
 
     async def start(self) -> None:
         await self.connect()
@@ -72,17 +72,17 @@ class NatsWorker:
 
     async def connect(self) -> None:
         """Nothing is taken yet. Raises ConfigError, NatsRefused, NatsUnavailable."""
-        await self._line.open(self._config)
+        await self._outbox.open(self._config)
         log.info("Connected to NATS Server")
 
     async def serve(self) -> None:
         """Raises NatsRefused, NatsUnavailable."""
         try:
             self._service = await self._serve_subject()
-            await flushed(self._line.client)
+            await flushed(self._outbox.client)
         except Error as fault:
             raise NatsUnavailable(f"The NATS server went away while we started: {type(fault).__name__}.") from None
-        self._line.tell()
+        self._outbox.tell()
         if self.lost.is_set():
             await self.stop()
             raise self.fault
@@ -90,7 +90,7 @@ class NatsWorker:
 
     async def _serve_subject(self) -> Service:
         service = await nats.micro.add_service(
-            self._line.client,
+            self._outbox.client,
             name="cw-proxy",
             version=__version__.partition("+")[0],
             description="Questions to a model: plain text, or JSON of OpenAI's APIs.",
@@ -105,15 +105,14 @@ class NatsWorker:
 
     async def drain(self) -> bool:
         """No new requests; those that were delivered are answered. False when the time limit came first."""
-        self._line.ending = True
+        self._outbox.ending = True
         try:
             async with asyncio.timeout(self._drain_timeout):
-                for endpoint in self._service._endpoints:
-                    if endpoint._subscription is not None:
-                        await self._line.unsubscribe(endpoint._subscription)
+                for subscription in subscriptions(self._service):
+                    await self._outbox.unsubscribe(subscription)
                 while self._tasks:
                     await asyncio.wait(self._tasks)
-                await self._line.drain()
+                await self._outbox.drain()
         except (TimeoutError, Error):
             log.warning("The time for the rest is over; requests that are broken off: %d", len(self._tasks))
             return False
@@ -121,7 +120,7 @@ class NatsWorker:
 
     async def stop(self) -> None:
         """Whatever is still going on is broken off, and its askers are told, if there is a way to them."""
-        self._line.ending = self._stopping = True
+        self._outbox.ending = self._stopping = True
         for task in self._tasks:
             task.cancel()
         with suppress(TimeoutError):
@@ -131,7 +130,7 @@ class NatsWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._line.close()
+        await self._outbox.close()
 
     # --- a request ---
 
@@ -146,11 +145,12 @@ class NatsWorker:
         self._room.release()
 
     async def _answer(self, message: Message) -> None:
-        if not self._answerable(message._msg.reply):
+        to = reply_subject(message)
+        if not self._answerable(to):
             return
         protocol, streamed = self._subjects.of(message.data)
         log.debug("Handling a request of %d bytes: %s", len(message.data), protocol.name)
-        reply = Reply(self._line, message._msg.reply, protocol, streamed, self._config.max_reply_bytes)
+        reply = Reply(self._outbox, to, protocol, streamed, self._config.max_reply_bytes)
         with self._counts.one(self._record()) as outcome:
             try:
                 await self._answer_to(reply, message, outcome)
@@ -221,12 +221,12 @@ class Reply(Recipient):
     """An answer to one asker: whole, or `streamed`, and then with an end in every case."""
 
     def __init__(
-        self, line: Line, subject: str, protocol: ClientProtocol, streamed: bool, max_bytes: int | None
+        self, outbox: Outbox, subject: str, protocol: ClientProtocol, streamed: bool, max_bytes: int | None
     ) -> None:
         super().__init__(subject)
         self.protocol = protocol
         self.extra: dict[str, str] = {}
-        self._line = line
+        self._outbox = outbox
         self._ends = streamed
         self._max_bytes = max_bytes
         self._task = asyncio.current_task()
@@ -235,8 +235,8 @@ class Reply(Recipient):
         """One message for each chunk, then the empty one; the error that ended it. `limit` is seconds: the service is
         kept no longer for a NATS server that is away. Raises ProxyError before the first chunk, or when one is too
         large."""
-        self._line.expect(self)
-        self.streaming = True
+        self._outbox.expect(self)
+        self.streaming = self._ends = True
         try:
             async with asyncio.timeout(limit), aclosing(answer.payloads()) as payloads:
                 async for data in payloads:
@@ -256,14 +256,16 @@ class Reply(Recipient):
                 await self.send(data, {**self.extra, SEQUENCE: str(self.sent + 1)})
 
     async def send(self, body: bytes, headers: dict[str, str]) -> None:
-        """Raises what Line.send does."""
-        await self._line.send(self, body, headers)
+        """Raises what Outbox.send does."""
+        await self._outbox.send(self, body, headers)
 
     async def fail(self, error: ProxyError) -> None:
         """In the protocol's shape, and with a stream's end where one was to come."""
+        self.streaming = self._ends
         if not self.sent:
             shown = self.protocol.error(error)
-            await self._fitting(shown.body, {**self.extra, **shown.headers, **failure(error)})
+            number = {SEQUENCE: "1"} if self._ends else {}
+            await self._fitting(shown.body, {**self.extra, **shown.headers, **failure(error), **number})
         if self._ends:
             await self._end(error)
 

@@ -137,6 +137,7 @@ async def test_a_refused_stream_ends_as_streams_do(server: NatsServer, emulator:
         error, end = await streamed(connection, chat("Hello", model="none-such", stream=True))
         assert json.loads(error.data)["error"]["code"] == "model_not_found"
         assert code(error) == code(end) == "404"
+        assert [message.headers[SEQUENCE] for message in (error, end)] == ["1", "2"]
         error, end = await streamed(connection, chat("Hello", stream=True, messages="none"))
         assert code(error) == code(end) == "400"
 
@@ -250,7 +251,7 @@ async def test_a_message_that_cannot_be_read_does_no_harm(server: NatsServer, em
             await bad.until(b"PONG")
         assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
         assert emulator.stats.requests == 1
-        assert worker._line._breaks == 0
+        assert worker._outbox._breaks == 0
 
 
 async def test_an_answer_to_ourselves_is_none(server: NatsServer, emulator: Emulator) -> None:
@@ -439,7 +440,7 @@ async def test_draining_waits_for_a_server_that_is_away(server: NatsServer, emul
     async with working(server, emulator) as worker, client(server) as connection:
         asking = await under_way(connection, emulator, 5)
         server.kill()
-        await until(lambda: not worker._line.client.is_connected, "the worker has noticed")
+        await until(lambda: not worker._outbox.client.is_connected, "the worker has noticed")
         draining = asyncio.create_task(worker.drain())
         await until(lambda: emulator.stats.in_flight == 0, "the answers are there")
         server.start()

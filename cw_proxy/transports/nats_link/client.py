@@ -14,8 +14,11 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionReconnectingError, Error, ProtocolError
+from nats.micro.request import Request
+from nats.micro.service import Service
 from nats.protocol.parser import Parser
 
 from cw_proxy.wire.nats_operations import Delivery, OperationDecoder
@@ -41,6 +44,16 @@ async def flushed(client: Client) -> None:
         await client.flush(_FLUSH)
         if not client.is_connected:
             raise ConnectionReconnectingError
+
+
+def reply_subject(request: Request) -> str:
+    """Where its answer goes; empty where nobody waits for one."""
+    return request._msg.reply
+
+
+def subscriptions(service: Service) -> list[Subscription]:
+    """Of its endpoints."""
+    return [endpoint._subscription for endpoint in service._endpoints if endpoint._subscription is not None]
 
 
 class _Message(Msg):

@@ -30,7 +30,7 @@ from cw_proxy.errors import NatsUnavailable, ProxyError, RequestTooLarge
 from cw_proxy.nats_settings import NatsConfig
 from cw_proxy.transports.nats_link import client as nats_client
 from cw_proxy.transports.nats_link.client import flushed
-from cw_proxy.transports.nats_link.line import Line, Recipient
+from cw_proxy.transports.nats_link.outbox import Outbox, Recipient
 from cw_proxy.wire.nats_message import SEQUENCE, STATUS
 
 
@@ -55,8 +55,8 @@ class Listed(Recipient):
 
 
 @asynccontextmanager
-async def line(server: NatsServer) -> AsyncIterator[Line]:
-    made = Line("work")
+async def opened(server: NatsServer) -> AsyncIterator[Outbox]:
+    made = Outbox("work")
     await made.open(NatsConfig(server=server.url))
     try:
         yield made
@@ -65,7 +65,7 @@ async def line(server: NatsServer) -> AsyncIterator[Line]:
 
 
 async def test_messages_arrive_in_their_order(server: NatsServer) -> None:
-    async with line(server) as ours, client(server) as connection:
+    async with opened(server) as ours, client(server) as connection:
         asker = await connection.subscribe("asker")
         await flushed(connection)
         recipient = Listed(streaming=True)
@@ -84,14 +84,14 @@ async def test_what_was_sent_is_not_called_lost_when_it_closes(
     async with client(server) as connection:
         asker = await connection.subscribe("asker")
         await flushed(connection)
-        async with line(server) as made:
+        async with opened(server) as made:
             await made.send(Listed(), b"answer", {})
         assert (await asker.next_msg(PATIENCE)).data == b"answer"
     assert "lost" not in caplog.text
 
 
 async def test_what_is_too_large_is_not_sent(server: NatsServer) -> None:
-    async with line(server) as ours:
+    async with opened(server) as ours:
         recipient = Listed(streaming=True, most=10)
         with pytest.raises(RequestTooLarge, match="11 bytes"):
             await ours.send(recipient, b"x" * 11, {})
@@ -102,7 +102,7 @@ async def test_what_is_too_large_is_not_sent(server: NatsServer) -> None:
 
 
 async def test_a_stream_that_nobody_listens_to(server: NatsServer) -> None:
-    async with line(server) as ours:
+    async with opened(server) as ours:
         whole, streaming = Listed(), Listed(streaming=True)
         for recipient in (whole, streaming):
             ours.expect(recipient)
@@ -114,14 +114,14 @@ async def test_a_stream_that_nobody_listens_to(server: NatsServer) -> None:
 @pytest.mark.parametrize("end", [True, False])
 async def test_a_stream_that_the_server_took_with_it(server: NatsServer, end: bool) -> None:
     """It is told with the next message, or, where its end is gone too, by itself; either way once."""
-    async with line(server) as ours:
+    async with opened(server) as ours:
         recipient = Listed(streaming=True)
         server.signal(signal.SIGSTOP)
         for body in (b"one", b"two", b"" if end else b"three"):
             await ours.send(recipient, body, {})
         server.kill()
         server.start()
-        await until(lambda: ours._returned > 0, "the line stands again")
+        await until(lambda: ours._returned > 0, "the connection stands again")
         if end:
             await until(lambda: recipient.told, "it is told")
             assert ["may be missing" in words for words in recipient.told] == [True]
@@ -160,19 +160,19 @@ async def test_an_answer_that_the_server_did_not_take_is_sent_again(server: Nats
         asking = await under_way(connection, emulator, 5)
         # It stops reading: what is sent now dies with it.
         server.signal(signal.SIGSTOP)
-        await until(lambda: len(worker._line._unconfirmed) == 5, "all answers are sent")
+        await until(lambda: len(worker._outbox._unconfirmed) == 5, "all answers are sent")
         server.kill()
         server.start()
         assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 5
-        await until(lambda: not worker._line._unconfirmed, "the new server has taken them")
+        await until(lambda: not worker._outbox._unconfirmed, "the new server has taken them")
 
 
 async def test_a_stream_in_a_pause_survives_the_server(server: NatsServer, emulator: Emulator) -> None:
     emulator.scripts["pause"] = [{"text": "before "}, {"delay": 0.5}, {"text": "after"}]
     async with working(server, emulator) as worker, client(server) as connection:
         asking = asyncio.create_task(streamed(connection, chat("play the script pause", stream=True)))
-        await until(lambda: worker._line._unconfirmed, "the first part is sent")
-        await until(lambda: not worker._line._unconfirmed, "the server has taken it")
+        await until(lambda: worker._outbox._unconfirmed, "the first part is sent")
+        await until(lambda: not worker._outbox._unconfirmed, "the server has taken it")
         server.kill()
         server.start()
         *chunks, end = await asking
@@ -185,10 +185,10 @@ async def test_a_stream_that_may_have_lost_a_part_says_so(server: NatsServer, em
     emulator.scripts["endless"] = ENDLESS
     async with working(server, emulator) as worker, client(server) as connection:
         asking = asyncio.create_task(streamed(connection, chat("play the script endless", stream=True)))
-        await until(lambda: worker._line._unconfirmed, "parts are sent")
+        await until(lambda: worker._outbox._unconfirmed, "parts are sent")
         server.signal(signal.SIGSTOP)
-        sent = len(worker._line._unconfirmed)
-        await until(lambda: len(worker._line._unconfirmed) > sent + 3, "the server does not take them")
+        sent = len(worker._outbox._unconfirmed)
+        await until(lambda: len(worker._outbox._unconfirmed) > sent + 3, "the server does not take them")
         server.kill()
         server.start()
         *chunks, end = await asking
@@ -204,7 +204,7 @@ async def test_the_end_of_a_stream_is_not_lost(server: NatsServer, emulator: Emu
         asking = asyncio.create_task(streamed(connection, chat("play the script down", stream=True)))
         await until(lambda: emulator.stats.in_flight == 1, "it is under way")
         server.signal(signal.SIGSTOP)
-        await until(lambda: any(not parcel.body for parcel in worker._line._unconfirmed), "its end is sent")
+        await until(lambda: any(not parcel.body for parcel in worker._outbox._unconfirmed), "its end is sent")
         server.kill()
         server.start()
         [end] = await asking
@@ -217,10 +217,10 @@ async def test_an_asker_that_never_comes_back_is_given_up(server: NatsServer, em
             asking = await under_way(connection, emulator, 1)
             server.kill()
         server.start()
-        await until(lambda: worker._line._returned > 0, "the server is back")
-        await until(lambda: worker._counts.active == 0 and worker._line._repeating, "the answer waits by itself")
-        worker._line._returned = 0.0  # long ago
-        await until(lambda: not worker._line._repeating, "the answer is dropped")
+        await until(lambda: worker._outbox._returned > 0, "the server is back")
+        await until(lambda: worker._counts.active == 0 and worker._outbox._repeating, "the answer waits by itself")
+        worker._outbox._returned = 0.0  # long ago
+        await until(lambda: not worker._outbox._repeating, "the answer is dropped")
         asking[0].cancel()
         async with client(server) as connection:
             assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
@@ -228,7 +228,7 @@ async def test_an_asker_that_never_comes_back_is_given_up(server: NatsServer, em
 
 async def test_a_connection_closed_for_good_is_lost(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator) as worker:
-        await worker._line.client._process_err("'user authentication expired'")
+        await worker._outbox.client._process_err("'user authentication expired'")
         async with asyncio.timeout(PATIENCE):
             await worker.lost.wait()
 
@@ -236,8 +236,8 @@ async def test_a_connection_closed_for_good_is_lost(server: NatsServer, emulator
 async def test_what_a_new_connection_mends(server: NatsServer, emulator: Emulator) -> None:
     async with working(server, emulator) as worker, client(server) as connection:
         # More than the server takes: it says so, and ends the connection.
-        await worker._line.client.publish(SUBJECT, b"x" * 1_048_576, headers={"a": "b"})
-        await until(lambda: worker._line._returned > 0, "it is back")
+        await worker._outbox.client.publish(SUBJECT, b"x" * 1_048_576, headers={"a": "b"})
+        await until(lambda: worker._outbox._returned > 0, "it is back")
         assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
         assert not worker.lost.is_set()
 
@@ -248,14 +248,14 @@ async def test_a_server_that_stalls(server: NatsServer, emulator: Emulator, monk
     async with working(server, emulator) as worker, client(server) as connection:
         asking = await under_way(connection, emulator, 5)
         server.signal(signal.SIGSTOP)
-        await until(lambda: len(worker._line._unconfirmed) == 5, "the answers are sent")
-        late = len(worker._line.client._pongs)
-        await until(lambda: len(worker._line.client._pongs) > late + 2, "flushes are given up")
+        await until(lambda: len(worker._outbox._unconfirmed) == 5, "the answers are sent")
+        late = len(worker._outbox.client._pongs)
+        await until(lambda: len(worker._outbox.client._pongs) > late + 2, "flushes are given up")
         server.signal(signal.SIGCONT)
         assert [answer.data for answer in await asyncio.gather(*asking)] == [b"done"] * 5
         assert (await request(connection, b"Count from 1 to 2")).data == b"1 2"
-        await until(lambda: not worker._line._unconfirmed, "the server has taken them")
-        assert worker._line._breaks == 0
+        await until(lambda: not worker._outbox._unconfirmed, "the server has taken them")
+        assert worker._outbox._breaks == 0
 
 
 async def test_a_server_that_comes_back_with_a_smaller_limit(tmp_path: Path, emulator: Emulator) -> None:
@@ -272,12 +272,12 @@ async def test_a_server_that_comes_back_with_a_smaller_limit(tmp_path: Path, emu
             server.kill()
             server.configure("max_payload: 8000")
             server.start()
-            await until(lambda: worker._line._breaks == 2 and worker._line._standing.is_set(), "the worker is back")
+            await until(lambda: worker._outbox._breaks == 2 and worker._outbox._standing.is_set(), "the worker is back")
             await until(lambda: connection.is_connected, "the asker is back")
             sent = asyncio.create_task(request(connection, b"play the script long"))
             await until(lambda: emulator.stats.in_flight == 1, "it is under way")
             server.signal(signal.SIGSTOP)
-            await until(lambda: worker._line._unconfirmed, "it is sent")
+            await until(lambda: worker._outbox._unconfirmed, "it is sent")
             server.kill()
             server.configure("max_payload: 1000")
             server.start()
@@ -299,9 +299,9 @@ async def test_a_stream_whose_time_runs_out_while_the_server_is_away(server: Nat
     emulator.scripts["endless"] = ENDLESS
     async with working(server, emulator, timeout=1.0) as worker, client(server) as connection:
         asking = asyncio.create_task(streamed(connection, chat("play the script endless", stream=True)))
-        await until(lambda: worker._line._unconfirmed, "parts are sent")
+        await until(lambda: worker._outbox._unconfirmed, "parts are sent")
         server.signal(signal.SIGSTOP)
-        await until(lambda: worker._line._unconfirmed, "the server does not take them")
+        await until(lambda: worker._outbox._unconfirmed, "the server does not take them")
         server.kill()
         await until(lambda: emulator.stats.in_flight == 0, "its time is over")
         server.start()

@@ -42,6 +42,19 @@ class Gone(Exception):
     """Nobody listens where an answer was to go."""
 
 
+class _Way:
+    """To a recipient: where the server is to say that nobody listens there, as of which break it was heard, whether
+    that is being found out, whether a part of its stream may be lost."""
+
+    __slots__ = ("back", "broken", "heard", "reaching")
+
+    def __init__(self) -> None:
+        self.back = ""
+        self.heard = -1
+        self.reaching = False
+        self.broken = False
+
+
 class Recipient(ABC):
     """Who is sent to at `subject`. Its messages stand for themselves, or are a stream, of which `sent` went out."""
 
@@ -49,11 +62,7 @@ class Recipient(ABC):
         self.subject = subject
         self.streaming = False
         self.sent = 0
-        # What the Line keeps here, and nobody else looks at.
-        self.back = ""
-        self.heard = -1
-        self.reaching = False
-        self.broken = False
+        self._way = _Way()
 
     @abstractmethod
     def check_size(self, size: int, limit: int) -> None:
@@ -76,7 +85,7 @@ class Parcel(msgspec.Struct, frozen=True):
     headers: dict[str, str]
 
 
-class Line(Watch):
+class Outbox(Watch):
     """Sends answers, and holds them back while there is no server.
 
     What a server had not taken when the connection broke may be lost. So it is asked for its word every now and then:
@@ -123,8 +132,8 @@ class Line(Watch):
         library's errors."""
         parcel = Parcel(recipient, body, headers)
         await self._standing.wait()
-        if recipient.broken:
-            recipient.broken = False
+        if recipient._way.broken:
+            recipient._way.broken = False
             raise _broken()
         if not recipient.streaming and self._returning(recipient):
             # A whole answer waits for its asker by itself: others need the room.
@@ -148,25 +157,25 @@ class Line(Watch):
             await self._reach(parcel)
         else:
             await self._publish(parcel)
-        recipient.heard = breaks
+        recipient._way.heard = breaks
 
     async def _publish(self, parcel: Parcel) -> None:
         recipient = parcel.recipient
         # No room while the connection breaks, of which we are told in a moment: this parcel is unconfirmed.
         with suppress(OutboundBufferLimitError):
-            await self.client.publish(recipient.subject, parcel.body, reply=recipient.back, headers=parcel.headers)
+            await self.client.publish(recipient.subject, parcel.body, reply=recipient._way.back, headers=parcel.headers)
 
     def expect(self, recipient: Recipient) -> None:
         """Has the recipient told when nobody listens there."""
-        recipient.back = f"{self._inbox}.{token_hex(8)}"
-        self._expecting[recipient.back] = recipient
+        recipient._way.back = f"{self._inbox}.{token_hex(8)}"
+        self._expecting[recipient._way.back] = recipient
 
     async def _undelivered(self, message: Msg) -> None:
         recipient = self._expecting.get(message.subject)
         if recipient is None or not nobody_listens(message.headers, message.data):
             return
-        if recipient.reaching:
-            recipient.reaching = False
+        if recipient._way.reaching:
+            recipient._way.reaching = False
         elif recipient.streaming:
             recipient.gone()
 
@@ -175,20 +184,20 @@ class Line(Watch):
     def _returning(self, recipient: Recipient) -> bool:
         """Whether its asker may be on the way back."""
         patience = _STREAM_COMEBACK if recipient.streaming else _COMEBACK
-        return recipient.heard != self._breaks and time.monotonic() < self._returned + patience
+        return recipient._way.heard != self._breaks and time.monotonic() < self._returned + patience
 
     async def _reach(self, parcel: Parcel) -> None:
         recipient = parcel.recipient
-        if not recipient.back:
+        if not recipient._way.back:
             self.expect(recipient)
         while True:
-            recipient.reaching = True
+            recipient._way.reaching = True
             await self._publish(parcel)
             # The word that nobody listens comes before the answer to the flush. Where the connection breaks again, this
             # parcel is unconfirmed.
             with suppress(Error):
                 await flushed(self.client)
-            heard, recipient.reaching = recipient.reaching, False
+            heard, recipient._way.reaching = recipient._way.reaching, False
             if heard:
                 return
             if not self._returning(recipient):
@@ -282,7 +291,7 @@ class Line(Watch):
         self._unconfirmed = []
         for recipient, parcels in lost.items():
             if recipient.streaming and parcels[-1].body:
-                recipient.broken = True
+                recipient._way.broken = True
             else:
                 self._repeat_later(recipient, parcels)
         if not self.ending:
