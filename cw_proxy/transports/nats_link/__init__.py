@@ -1,1 +1,1 @@
-"""NATS: a micro service that answers on a subject, and a small client that asks there."""
+"""Connections to NATS servers that can be trusted, for nats_in and nats_out. Knows no requests and no answers."""

@@ -1,4 +1,4 @@
-"""What becomes of answers when a real server dies, stalls, or comes back with another limit: none is lost unsaid."""
+"""What becomes of messages when a real server dies, stalls, or comes back with another limit: none is lost unsaid."""
 
 from __future__ import annotations
 
